@@ -1,0 +1,34 @@
+# What the user may choose, and the flags every Troupe target is built with (target troupe_options).
+set(TROUPE_GEMM "dnnl" CACHE STRING "Matrix multiplication: dnnl (oneDNN) or eigen")
+set_property(CACHE TROUPE_GEMM PROPERTY STRINGS dnnl eigen)
+set(TROUPE_ARCH "native" CACHE STRING "The -march of every file. Machines of one run must be built alike: use x86-64-v3 for a mixed fleet")
+option(TROUPE_TESTS "Build the tests" ON)
+option(TROUPE_BENCHMARKS "Build the benchmarks" ON)
+option(TROUPE_EXAMPLES "Build the examples" ON)
+set(TROUPE_SANITIZE "" CACHE STRING "Sanitizers to build with: empty, address;undefined or thread")
+
+if(NOT TROUPE_GEMM MATCHES "^(dnnl|eigen)$")
+  message(FATAL_ERROR "TROUPE_GEMM: found '${TROUPE_GEMM}', expected dnnl or eigen")
+endif()
+
+add_library(troupe_options INTERFACE)
+target_compile_features(troupe_options INTERFACE cxx_std_20)
+target_include_directories(troupe_options INTERFACE ${PROJECT_SOURCE_DIR})
+# No -ffast-math: results are equal to the bit, NaN and infinity included. The two flags below change no result, they only
+# let the compiler vectorise loops with square roots and selects.
+target_compile_options(troupe_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror
+                       -march=${TROUPE_ARCH} -fno-math-errno -fno-trapping-math)
+foreach(_sanitizer IN LISTS TROUPE_SANITIZE)
+  target_compile_options(troupe_options INTERFACE -fsanitize=${_sanitizer} -fno-omit-frame-pointer)
+  target_link_options(troupe_options INTERFACE -fsanitize=${_sanitizer})
+endforeach()
+
+# Third-party headers are system headers: their warnings are not ours.
+function(troupe_system_headers target)
+  foreach(_library IN LISTS ARGN)
+    get_target_property(_directories ${_library} INTERFACE_INCLUDE_DIRECTORIES)
+    if(_directories)
+      target_include_directories(${target} SYSTEM PUBLIC ${_directories})
+    endif()
+  endforeach()
+endfunction()

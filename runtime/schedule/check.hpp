@@ -1,0 +1,26 @@
+// The checker: proves that a schedule can run, before it runs.
+#pragma once
+
+#include "runtime/schedule/schedule.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace troupe {
+
+/// What the checker found out about a schedule that is right.
+struct schedule_facts {
+  /// By stage: most microbatches whose stash the stage holds at once (from F until W or B).
+  std::vector<std::uint32_t> peak_by_stage;
+  /// By rank: the same over all stages of the rank, counted in stage-microbatches.
+  std::vector<std::uint32_t> peak_by_rank;
+  /// True when every stage adds weight gradients in ascending microbatch order, as the reference does.
+  bool canonical = true;
+};
+
+/// Throws spec_error, naming rank, action and the unmet need, unless: every stage runs F and (B, or I and W) exactly once for each
+/// microbatch and on the stage's own rank; F of a stage follows F of the stage before; the backward pass of a stage follows its
+/// F and the backward pass of the stage after; W follows I; and no rank waits for ever.
+schedule_facts check_schedule(const schedule& plan);
+
+} // namespace troupe

@@ -1,0 +1,41 @@
+// A schedule is data: for each rank, the list of actions it runs in one step, in order.
+#pragma once
+
+#include "runtime/schedule/action.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// What the user asks a schedule generator for.
+struct schedule_request {
+  std::string name = "1f1b";
+  std::uint32_t ranks = 1;
+  std::uint32_t microbatches = 1;
+  std::uint32_t chunks = 1; ///< stages per rank
+};
+
+struct schedule {
+  std::string name;
+  std::uint32_t ranks = 0;
+  std::uint32_t microbatches = 0;
+  std::vector<std::uint32_t> rank_of_stage; ///< one entry a stage
+  std::vector<std::vector<action>> actions; ///< by rank
+
+  std::uint32_t stages() const { return static_cast<std::uint32_t>(rank_of_stage.size()); }
+  friend bool operator==(const schedule&, const schedule&) = default;
+};
+
+/// Names of all generators, in the order in which help texts list them.
+std::vector<std::string> schedule_names();
+
+/// Builds the named schedule. Throws spec_error naming the rule that the request breaks (unknown name with the nearest known
+/// one; zero ranks or microbatches; chunks that this schedule cannot use).
+schedule generate_schedule(const schedule_request& request);
+
+/// The actions of one rank that evaluates: forward passes only, microbatch by microbatch, its stages ascending.
+std::vector<action> evaluation_actions(const schedule& plan, std::uint32_t rank, std::uint32_t microbatches);
+
+} // namespace troupe

@@ -1,0 +1,213 @@
+// What ranks and the scheduler send each other, as plain data. actors/ gives these types to CAF; nothing here knows CAF.
+#pragma once
+
+#include "model/error.hpp"
+#include "model/layer.hpp"
+#include "model/tensor.hpp"
+#include "runtime/schedule/action.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace troupe {
+
+/// A rank's life: 1 for the first actor that plays it, one more for each restart.
+using incarnation = std::uint32_t;
+
+/// Who sends to which life of whom. A receiver drops what is not for its own incarnation or comes from a former one of the sender.
+struct route {
+  std::uint32_t source_rank = 0;
+  std::uint32_t target_rank = 0;
+  incarnation source_incarnation = 1;
+  incarnation target_incarnation = 1;
+};
+
+/// A step of training, or the validation that follows it. Ordered as they run.
+struct step_id {
+  std::uint64_t step = 0;
+  pass_mode mode = pass_mode::train;
+
+  friend auto operator<=>(const step_id&, const step_id&) = default;
+};
+
+using token_block = std::shared_ptr<const std::vector<std::int32_t>>;
+
+/// Scheduler to the rank of the first stage: a microbatch's input tokens, [B*T].
+struct token_message {
+  incarnation target_incarnation = 1;
+  step_id at;
+  std::uint32_t microbatch = 0;
+  token_block tokens;
+};
+
+/// Scheduler to the rank of the last stage: a microbatch's targets.
+struct target_message {
+  incarnation target_incarnation = 1;
+  step_id at;
+  std::uint32_t microbatch = 0;
+  token_block targets;
+};
+
+/// Rank to rank: the activations that `stage` receives from the stage before.
+struct activation_message {
+  route via;
+  step_id at;
+  std::uint32_t stage = 0;
+  std::uint32_t microbatch = 0;
+  tensor values;
+};
+
+/// Rank to rank: the gradient of `stage`'s output, from the stage after.
+struct gradient_message {
+  route via;
+  step_id at;
+  std::uint32_t stage = 0;
+  std::uint32_t microbatch = 0;
+  tensor values;
+};
+
+/// Replica to owner: the step's gradient of a tied parameter.
+struct tied_gradient_message {
+  route via;
+  step_id at;
+  tensor values;
+};
+
+/// Owner to replica: the tied parameter's value after the step.
+struct tied_value_message {
+  route via;
+  step_id at;
+  tensor values;
+};
+
+/// Scheduler to rank: begin this step. Ends the rank's wait after its step_decision.
+struct step_opening {
+  incarnation target_incarnation = 1;
+  step_id at;
+};
+
+/// Scheduler to rank: how to apply the optimizer.
+struct step_decision {
+  incarnation target_incarnation = 1;
+  step_id at;
+  double gradient_scale = 1.0;
+  double learning_rate = 0.0;
+};
+
+/// Scheduler to rank: hand out a snapshot of the state after this step.
+struct snapshot_request {
+  incarnation target_incarnation = 1;
+  std::uint64_t step = 0;
+};
+
+/// Rank to scheduler: the rank holds its weights and can take this many tokens and targets ahead.
+struct rank_ready {
+  std::uint32_t rank = 0;
+  incarnation source_incarnation = 1;
+  std::uint32_t token_credit = 0;
+  std::uint32_t target_credit = 0;
+};
+
+/// Rank to scheduler: room for so many more tokens or targets.
+struct credit_message {
+  std::uint32_t rank = 0;
+  incarnation source_incarnation = 1;
+  std::uint32_t tokens = 0;
+  std::uint32_t targets = 0;
+};
+
+/// Rank of the last stage to scheduler: a microbatch's mean loss.
+struct loss_message {
+  std::uint32_t rank = 0;
+  incarnation source_incarnation = 1;
+  step_id at;
+  std::uint32_t microbatch = 0;
+  double loss = 0.0;
+};
+
+/// One action as it ran. Times are seconds of the run's clock.
+struct action_slice {
+  action what;
+  double start = 0.0;
+  double end = 0.0;
+};
+
+/// What a rank has used so far; for the report.
+struct rank_usage {
+  double busy_seconds = 0.0;
+  std::uint32_t peak_stash_microbatches = 0;
+  std::uint64_t peak_stash_bytes = 0;
+  std::uint64_t recomputed_microbatches = 0;
+};
+
+/// The sums of squares of one stage's gradients, in layer order; replicas are left out.
+struct stage_squares {
+  std::uint32_t stage = 0;
+  std::vector<double> squares;
+};
+
+/// Rank to scheduler: all actions of the step are done. After a validation `squares` is empty.
+struct step_report {
+  std::uint32_t rank = 0;
+  incarnation source_incarnation = 1;
+  step_id at;
+  std::vector<stage_squares> squares;
+  rank_usage usage;
+};
+
+/// Rank to recorder: when the rank's actions of one step ran.
+struct slice_batch {
+  std::uint32_t rank = 0;
+  step_id at;
+  std::vector<action_slice> slices;
+};
+
+/// One parameter with its optimizer state, copied at a step boundary.
+struct parameter_snapshot {
+  std::string name;
+  tensor value;
+  std::vector<tensor> state; ///< in the order of optimizer::state_names
+};
+
+/// One layer's parameters in order.
+struct layer_snapshot {
+  std::int64_t layer = 0;
+  std::vector<parameter_snapshot> parameters;
+};
+
+/// Rank to store: the rank's state after a step; the unit that a checkpoint and a restart are made of.
+struct rank_snapshot {
+  std::uint32_t rank = 0;
+  incarnation source_incarnation = 1;
+  std::uint64_t step = 0;
+  std::vector<layer_snapshot> layers;
+};
+
+/// SHA-256 of one parameter's value and of its optimizer state, little-endian bytes.
+struct parameter_digest {
+  std::string name;
+  std::array<std::uint8_t, 32> weights{};
+  std::array<std::uint8_t, 32> state{};
+};
+
+/// Rank to scheduler at the end: the digests of its layers.
+struct layer_digests {
+  std::int64_t layer = 0;
+  std::vector<parameter_digest> parameters;
+};
+struct digest_report {
+  std::uint32_t rank = 0;
+  incarnation source_incarnation = 1;
+  std::vector<layer_digests> layers;
+};
+
+/// Anything to scheduler: the run cannot go on.
+struct failure_message {
+  error_kind kind = error_kind::run;
+  std::string text;
+};
+
+} // namespace troupe
