@@ -24,15 +24,20 @@ struct matrix {
 };
 
 /// The tensor as a matrix of rows() x columns().
-inline const_matrix as_matrix(const tensor& x) { return {x.data(), x.rows(), x.columns(), x.columns()}; }
-inline matrix as_matrix(tensor& x) { return {x.data(), x.rows(), x.columns(), x.columns()}; }
+inline const_matrix as_matrix(const tensor& x) {
+  return {x.data(), x.rows(), x.columns(), x.columns()};
+}
+inline matrix as_matrix(tensor& x) {
+  return {x.data(), x.rows(), x.columns(), x.columns()};
+}
 
 enum class transpose { no, yes };
 enum class accumulate { no, yes };
 
 /// c = a b, or c += a b, each operand transposed first if asked. The number of threads is the calling thread's
 /// (set_gemm_threads). For one build, machine and number of threads the result is the same bits each time.
-void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, transpose transpose_b, const matrix& c, accumulate mode);
+void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, transpose transpose_b, const matrix& c,
+          accumulate mode);
 
 /// How many threads gemm uses when called from this thread; part of the definition of a run, since it may change bits.
 void set_gemm_threads(int threads);

@@ -7,26 +7,32 @@
 
 namespace troupe {
 
-void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, transpose transpose_b, const matrix& c, accumulate mode) {
+void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, transpose transpose_b, const matrix& c,
+          accumulate mode) {
   const std::int64_t depth = transpose_a == transpose::no ? a.columns : a.rows;
   if (c.rows == 0 || c.columns == 0)
     return;
-  const dnnl_status_t status =
-      dnnl_sgemm(transpose_a == transpose::no ? 'N' : 'T', transpose_b == transpose::no ? 'N' : 'T', c.rows, c.columns, depth, 1.0F, a.data,
-                 a.stride, b.data, b.stride, mode == accumulate::yes ? 1.0F : 0.0F, c.data, c.stride);
+  const dnnl_status_t status = dnnl_sgemm(
+      transpose_a == transpose::no ? 'N' : 'T', transpose_b == transpose::no ? 'N' : 'T', c.rows, c.columns, depth,
+      1.0F, a.data, a.stride, b.data, b.stride, mode == accumulate::yes ? 1.0F : 0.0F, c.data, c.stride);
   if (status == dnnl_out_of_memory)
     throw std::bad_alloc();
-  TROUPE_CHECK(status == dnnl_success, "oneDNN refused a matrix product of " + std::to_string(c.rows) + " x " + std::to_string(c.columns) +
-                                           " x " + std::to_string(depth));
+  TROUPE_CHECK(status == dnnl_success, "oneDNN refused a matrix product of " + std::to_string(c.rows) + " x " +
+                                           std::to_string(c.columns) + " x " + std::to_string(depth));
 }
 
-void set_gemm_threads(int threads) { omp_set_num_threads(threads); }
+void set_gemm_threads(int threads) {
+  omp_set_num_threads(threads);
+}
 
-int max_gemm_threads() { return 1024; }
+int max_gemm_threads() {
+  return 1024;
+}
 
 std::string gemm_library() {
   const dnnl_version_t* version = dnnl_version();
-  return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." + std::to_string(version->patch);
+  return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+         std::to_string(version->patch);
 }
 
 } // namespace troupe

@@ -20,7 +20,8 @@ void assign(mutable_map out, const Product& product, accumulate mode) {
 
 } // namespace
 
-void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, transpose transpose_b, const matrix& c, accumulate mode) {
+void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, transpose transpose_b, const matrix& c,
+          accumulate mode) {
   const const_map left(a.data, a.rows, a.columns, Eigen::OuterStride<>(a.stride));
   const const_map right(b.data, b.rows, b.columns, Eigen::OuterStride<>(b.stride));
   const mutable_map out(c.data, c.rows, c.columns, Eigen::OuterStride<>(c.stride));
@@ -36,10 +37,13 @@ void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, t
 
 void set_gemm_threads(int) {} // Eigen is built without OpenMP here.
 
-int max_gemm_threads() { return 1; }
+int max_gemm_threads() {
+  return 1;
+}
 
 std::string gemm_library() {
-  return "Eigen " + std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." + std::to_string(EIGEN_MINOR_VERSION);
+  return "Eigen " + std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." +
+         std::to_string(EIGEN_MINOR_VERSION);
 }
 
 } // namespace troupe

@@ -21,9 +21,9 @@ struct pass_context {
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
   std::uint32_t microbatch = 0;
-  std::uint32_t microbatches = 1;        ///< in the step; the loss's gradient is divided by it
-  std::int64_t sequences = 0;            ///< B
-  std::int64_t sequence_length = 0;      ///< T
+  std::uint32_t microbatches = 1;   ///< in the step; the loss's gradient is divided by it
+  std::int64_t sequences = 0;       ///< B
+  std::int64_t sequence_length = 0; ///< T
   pass_mode mode = pass_mode::train;
   std::span<const std::int32_t> tokens;  ///< B*T inputs, for embeddings
   std::span<const std::int32_t> targets; ///< B*T next tokens (B for models that predict once a sequence), for the loss

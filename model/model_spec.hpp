@@ -38,8 +38,8 @@ public:
   virtual std::int64_t layer_count(const model_spec& spec) const = 0;
   /// Layer `index` with its parameters described but not allocated.
   virtual layer_ptr make_layer(const model_spec& spec, std::int64_t index) const = 0;
-  /// Floating-point operations of one forward pass of layer `index` for one sequence; the backward pass takes twice that.
-  /// Only matrix products count, and of attention only the part below the diagonal.
+  /// Floating-point operations of one forward pass of layer `index` for one sequence; the backward pass takes twice
+  /// that. Only matrix products count, and of attention only the part below the diagonal.
   virtual double forward_flops(const model_spec& spec, std::int64_t index) const = 0;
   /// Targets per sequence: T for a language model, 1 for a model that predicts once.
   virtual std::int64_t targets_per_sequence(const model_spec& spec) const = 0;
@@ -53,6 +53,7 @@ const model_family& find_family(const std::string& name);
 std::vector<std::string> family_names();
 
 /// Builds layer `index` and allocates its parameters; a tied head's replica starts as its owner does.
-layer_ptr build_layer(const model_family& family, const model_spec& spec, std::int64_t index, std::uint64_t seed, tensor_pool& pool);
+layer_ptr build_layer(const model_family& family, const model_spec& spec, std::int64_t index, std::uint64_t seed,
+                      tensor_pool& pool);
 
 } // namespace troupe

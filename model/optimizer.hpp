@@ -1,4 +1,5 @@
-// Optimizers, gradient clipping and the learning-rate schedule. All of it is elementwise or a plain sum in a stated order.
+// Optimizers, gradient clipping and the learning-rate schedule. All of it is elementwise or a plain sum in a stated
+// order.
 #pragma once
 
 #include "model/parameter.hpp"
@@ -22,8 +23,8 @@ struct optimizer_spec {
   double beta2 = 0.95;
   double epsilon = 1e-8;
   double weight_decay = 0.1;
-  double momentum = 0.9;  ///< sgd
-  double clip = 1.0;      ///< the largest global gradient norm; 0: no clipping
+  double momentum = 0.9; ///< sgd
+  double clip = 1.0;     ///< the largest global gradient norm; 0: no clipping
 
   friend bool operator==(const optimizer_spec&, const optimizer_spec&) = default;
 };
@@ -35,8 +36,8 @@ double learning_rate_at(const optimizer_spec& spec, std::uint64_t step);
 /// The sum of squares of a gradient: a double, added in element order in a fixed number of interleaved partial sums.
 double sum_of_squares(const tensor& gradient);
 
-/// The factor for all gradients when `squares` holds each parameter tensor's sum of squares in layer order: clip / norm where the
-/// global norm exceeds clip, else 1.
+/// The factor for all gradients when `squares` holds each parameter tensor's sum of squares in layer order: clip / norm
+/// where the global norm exceeds clip, else 1.
 struct clip_decision {
   double norm = 0.0;
   double scale = 1.0;
@@ -60,8 +61,8 @@ public:
   virtual void update(parameter& p, std::span<tensor> state, const update_rule& rule) const = 0;
 };
 
-/// "adamw": Loshchilov and Hutter, "Decoupled weight decay regularization", algorithm 2. "sgd": with momentum as PyTorch
-/// defines it, and the same decoupled decay. Throws spec_error on another kind.
+/// "adamw": Loshchilov and Hutter, "Decoupled weight decay regularization", algorithm 2. "sgd": with momentum as
+/// PyTorch defines it, and the same decoupled decay. Throws spec_error on another kind.
 std::unique_ptr<optimizer> make_optimizer(const optimizer_spec& spec);
 
 } // namespace troupe

@@ -19,9 +19,9 @@ enum class weight_decay { no, yes };
 
 /// One trainable tensor of a layer.
 struct parameter {
-  std::string name;                       ///< the name in a checkpoint, such as "h.0.attn.c_attn.weight"
-  tensor value;                           ///< empty until allocated
-  tensor gradient;                        ///< same shape; the sum over microbatches in ascending order
+  std::string name; ///< the name in a checkpoint, such as "h.0.attn.c_attn.weight"
+  tensor value;     ///< empty until allocated
+  tensor gradient;  ///< same shape; the sum over microbatches in ascending order
   shape extents;
   initialisation start;
   weight_decay decay = weight_decay::yes; ///< none on biases and LayerNorm

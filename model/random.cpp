@@ -16,7 +16,9 @@ r123::Philox4x64::ctr_type draw(const random_stream& stream, std::uint64_t block
 }
 
 /// The upper 53 bits as a fraction of one.
-double to_unit(std::uint64_t word) noexcept { return static_cast<double>(word >> 11U) * 0x1.0p-53; }
+double to_unit(std::uint64_t word) noexcept {
+  return static_cast<double>(word >> 11U) * 0x1.0p-53;
+}
 
 } // namespace
 
@@ -30,9 +32,13 @@ std::array<std::uint32_t, 8> random_stream::words(std::uint64_t block) const noe
   return out;
 }
 
-std::uint64_t random_stream::word64(std::uint64_t index) const noexcept { return draw(*this, index / 4)[index % 4]; }
+std::uint64_t random_stream::word64(std::uint64_t index) const noexcept {
+  return draw(*this, index / 4)[index % 4];
+}
 
-double random_stream::uniform(std::uint64_t index) const noexcept { return to_unit(word64(index)); }
+double random_stream::uniform(std::uint64_t index) const noexcept {
+  return to_unit(word64(index));
+}
 
 void fill_normal(std::span<float> out, const random_stream& stream, double standard_deviation) {
   for (std::size_t first = 0; first < out.size(); first += 4) {

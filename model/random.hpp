@@ -1,5 +1,6 @@
 // Counter-based random numbers: a value is a pure function of (seed, purpose, position), so it does not matter who
-// draws it, when, or in which order. Philox4x64-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC'11).
+// draws it, when, or in which order. Philox4x64-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3"
+// (SC'11).
 #pragma once
 
 #include <array>
@@ -26,8 +27,8 @@ struct random_stream {
   double uniform(std::uint64_t index) const noexcept;
 };
 
-/// Fills `out` with normal values of mean 0 and the given standard deviation; element i depends on the stream and i alone
-/// (Box-Muller in double precision).
+/// Fills `out` with normal values of mean 0 and the given standard deviation; element i depends on the stream and i
+/// alone (Box-Muller in double precision).
 void fill_normal(std::span<float> out, const random_stream& stream, double standard_deviation);
 
 } // namespace troupe

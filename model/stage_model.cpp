@@ -10,7 +10,8 @@ stage_model::stage_model(std::vector<layer_ptr> layers, recompute mode) : layers
 }
 
 stage_model::flight& stage_model::open_flight(std::uint32_t microbatch) {
-  TROUPE_CHECK(!in_flight_.contains(microbatch), "forward pass of microbatch " + std::to_string(microbatch) + " run twice");
+  TROUPE_CHECK(!in_flight_.contains(microbatch),
+               "forward pass of microbatch " + std::to_string(microbatch) + " run twice");
   if (spare_.empty()) {
     flight fresh{std::vector<stash>(layers_.size()), std::vector<tensor>(layers_.size())};
     return in_flight_.emplace(microbatch, std::move(fresh)).first->second;
@@ -23,11 +24,14 @@ stage_model::flight& stage_model::open_flight(std::uint32_t microbatch) {
 
 stage_model::flight& stage_model::find_flight(std::uint32_t microbatch) {
   const auto found = in_flight_.find(microbatch);
-  TROUPE_CHECK(found != in_flight_.end(), "backward pass of microbatch " + std::to_string(microbatch) + " without its forward pass");
+  TROUPE_CHECK(found != in_flight_.end(),
+               "backward pass of microbatch " + std::to_string(microbatch) + " without its forward pass");
   return found->second;
 }
 
-void stage_model::close_flight(std::uint32_t microbatch) { spare_.push_back(in_flight_.extract(microbatch)); }
+void stage_model::close_flight(std::uint32_t microbatch) {
+  spare_.push_back(in_flight_.extract(microbatch));
+}
 
 tensor stage_model::forward(const tensor& input, const pass_context& at) {
   const bool keeps = at.mode == pass_mode::train;

@@ -25,7 +25,8 @@ shape::shape(std::initializer_list<std::int64_t> extents) : rank_(extents.size()
   size_ = rank_ == 0 ? 0 : 1;
   for (const std::int64_t extent : extents) {
     if (extent < 0 || (extent > 0 && size_ > max_elements / extent))
-      throw spec_error("tensor shape " + to_string(*this) + ": expected extents that are not negative and at most 2^40 elements");
+      throw spec_error("tensor shape " + to_string(*this) +
+                       ": expected extents that are not negative and at most 2^40 elements");
     size_ *= extent;
   }
 }
@@ -47,7 +48,7 @@ struct alignas(alignment) tensor_block {
   static void release(tensor_block* block) noexcept;
   static void destroy(tensor_block* block) noexcept {
     block->~tensor_block();
-    ::operator delete(block, std::align_val_t{alignment});
+    ::operator delete (block, std::align_val_t{alignment});
   }
 };
 static_assert(sizeof(tensor_block) == alignment);
@@ -81,10 +82,18 @@ tensor::~tensor() {
     tensor_block::release(block_);
 }
 
-float* tensor::data() noexcept { return block_ == nullptr ? nullptr : block_->elements(); }
-const float* tensor::data() const noexcept { return block_ == nullptr ? nullptr : block_->elements(); }
-bool tensor::unique() const noexcept { return block_ != nullptr && block_->holders.load(std::memory_order_acquire) == 1; }
-void tensor::fill(float value) noexcept { std::fill_n(data(), size(), value); }
+float* tensor::data() noexcept {
+  return block_ == nullptr ? nullptr : block_->elements();
+}
+const float* tensor::data() const noexcept {
+  return block_ == nullptr ? nullptr : block_->elements();
+}
+bool tensor::unique() const noexcept {
+  return block_ != nullptr && block_->holders.load(std::memory_order_acquire) == 1;
+}
+void tensor::fill(float value) noexcept {
+  std::fill_n(data(), size(), value);
+}
 
 tensor_pool::tensor_pool() : core_(std::make_shared<core>()) {}
 
@@ -103,7 +112,7 @@ tensor tensor_pool::make(const shape& extents) {
   std::vector<tensor_block*>& blocks = core_->free_blocks[capacity];
   tensor_block* block = nullptr;
   if (blocks.empty()) {
-    block = new (::operator new(sizeof(tensor_block) + capacity, std::align_val_t{alignment})) tensor_block;
+    block = new (::operator new (sizeof(tensor_block) + capacity, std::align_val_t{alignment})) tensor_block;
     block->capacity = capacity;
     ++core_->statistics.allocations;
     core_->statistics.bytes_reserved += capacity;

@@ -49,7 +49,8 @@ class tensor {
 public:
   tensor() = default;
   tensor(const tensor& other) noexcept;
-  tensor(tensor&& other) noexcept : block_(std::exchange(other.block_, nullptr)), shape_(std::exchange(other.shape_, {})) {}
+  tensor(tensor&& other) noexcept
+      : block_(std::exchange(other.block_, nullptr)), shape_(std::exchange(other.shape_, {})) {}
   tensor& operator=(tensor other) noexcept {
     std::swap(block_, other.block_);
     std::swap(shape_, other.shape_);
@@ -86,9 +87,9 @@ private:
 
 /// What a pool has done so far.
 struct pool_statistics {
-  std::uint64_t allocations = 0;   ///< blocks asked of the system; constant once warm
-  std::size_t bytes_reserved = 0;  ///< held by the pool, used or not
-  std::size_t bytes_in_use = 0;    ///< held by live tensors
+  std::uint64_t allocations = 0;  ///< blocks asked of the system; constant once warm
+  std::size_t bytes_reserved = 0; ///< held by the pool, used or not
+  std::size_t bytes_in_use = 0;   ///< held by live tensors
 };
 
 /// Hands out tensor memory and takes it back for the next tensor of the same size. Safe to use from any thread; tensors

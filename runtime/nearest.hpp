@@ -7,8 +7,8 @@
 
 namespace troupe {
 
-/// The word of `known` with the fewest single-character edits from `word` (Levenshtein), the first such in the list; empty when all
-/// are more than half of the word's length away.
+/// The word of `known` with the fewest single-character edits from `word` (Levenshtein), the first such in the list;
+/// empty when all are more than half of the word's length away.
 std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
 
 /// ", did you mean 'X'?" or nothing.

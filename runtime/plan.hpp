@@ -20,8 +20,9 @@ struct layer_range {
   friend bool operator==(const layer_range&, const layer_range&) = default;
 };
 
-/// Cuts layers of the given costs into `stages` contiguous, non-empty runs so that the most expensive run is as cheap as possible;
-/// of several such cuts the one whose early stages are shortest. Throws spec_error when there are more stages than layers.
+/// Cuts layers of the given costs into `stages` contiguous, non-empty runs so that the most expensive run is as cheap
+/// as possible; of several such cuts the one whose early stages are shortest. Throws spec_error when there are more
+/// stages than layers.
 std::vector<layer_range> balance_layers(const std::vector<double>& costs, std::uint32_t stages);
 
 /// Reads "2,3,1". Throws spec_error unless it has `stages` positive numbers whose sum is `layers`.

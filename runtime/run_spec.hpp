@@ -26,15 +26,15 @@ struct training_spec {
   std::uint32_t microbatches = 8;    ///< m, in a step
   std::uint32_t microbatch_size = 4; ///< B, sequences in a microbatch
   std::uint64_t seed = 1;
-  std::uint64_t stop_after = 0;      ///< end after this step, as if the rest were to be resumed later; 0: run all steps
+  std::uint64_t stop_after = 0; ///< end after this step, as if the rest were to be resumed later; 0: run all steps
 
   friend bool operator==(const training_spec&, const training_spec&) = default;
 };
 
 struct pipeline_spec {
-  std::uint32_t stages = 1;            ///< ranks, p
-  std::uint32_t chunks = 1;            ///< stages per rank, v
-  std::string schedule = "1f1b";       ///< a generator's name, "reference", or a file that ends in .csv
+  std::uint32_t stages = 1;      ///< ranks, p
+  std::uint32_t chunks = 1;      ///< stages per rank, v
+  std::string schedule = "1f1b"; ///< a generator's name, "reference", or a file that ends in .csv
   recompute recomputation = recompute::none;
   std::uint32_t threads_per_stage = 1; ///< threads of a rank's matrix products; part of the arithmetic
   std::string partition;               ///< layers of each stage, "2,3,1"; empty: balanced by cost
@@ -43,7 +43,7 @@ struct pipeline_spec {
 };
 
 struct validation_spec {
-  std::uint64_t every = 0;        ///< steps between validations; 0: none
+  std::uint64_t every = 0; ///< steps between validations; 0: none
   std::uint32_t microbatches = 4;
 
   friend bool operator==(const validation_spec&, const validation_spec&) = default;
@@ -69,14 +69,16 @@ struct run_spec {
   friend bool operator==(const run_spec&, const run_spec&) = default;
 };
 
-/// Parses protobuf text format over `base`: fields that the text does not name keep base's value. `name` is the file's name in error
-/// messages. Throws spec_error with "name:line:column: ..."; an unknown field is answered with the nearest known one.
+/// Parses protobuf text format over `base`: fields that the text does not name keep base's value. `name` is the file's
+/// name in error messages. Throws spec_error with "name:line:column: ..."; an unknown field is answered with the
+/// nearest known one.
 run_spec parse_run_spec(const std::string& text, const std::string& name, const run_spec& base = {});
 
 /// Reads and parses a spec file. Throws spec_error when it is missing, not a regular file, or larger than 1 MiB.
 run_spec read_run_spec(const std::string& path, const run_spec& base = {});
 
-/// Sets one field from text, `field` as in "optimizer.learning_rate". Throws spec_error naming field, found and expected.
+/// Sets one field from text, `field` as in "optimizer.learning_rate". Throws spec_error naming field, found and
+/// expected.
 void set_field(run_spec& spec, const std::string& field, const std::string& value);
 
 /// The value of one field as text, as set_field reads it.
@@ -88,8 +90,9 @@ std::vector<std::string> field_names();
 /// The whole spec in text format, every field written; parse_run_spec gives it back bit for bit.
 std::string to_text(const run_spec& spec);
 
-/// Throws spec_error on the first field that makes no sense: zero or absurd sizes, products that overflow, numbers that are not
-/// finite, more stages than layers, unknown names. The message names field, found and expected. Looks at no file.
+/// Throws spec_error on the first field that makes no sense: zero or absurd sizes, products that overflow, numbers that
+/// are not finite, more stages than layers, unknown names. The message names field, found and expected. Looks at no
+/// file.
 void validate(const run_spec& spec);
 
 } // namespace troupe

@@ -1,4 +1,5 @@
-// What ranks and the scheduler send each other, as plain data. actors/ gives these types to CAF; nothing here knows CAF.
+// What ranks and the scheduler send each other, as plain data. actors/ gives these types to CAF; nothing here knows
+// CAF.
 #pragma once
 
 #include "model/error.hpp"
@@ -6,10 +7,11 @@
 #include "model/tensor.hpp"
 #include "runtime/schedule/action.hpp"
 
+#include <array>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
 namespace troupe {
@@ -17,7 +19,8 @@ namespace troupe {
 /// A rank's life: 1 for the first actor that plays it, one more for each restart.
 using incarnation = std::uint32_t;
 
-/// Who sends to which life of whom. A receiver drops what is not for its own incarnation or comes from a former one of the sender.
+/// Who sends to which life of whom. A receiver drops what is not for its own incarnation or comes from a former one of
+/// the sender.
 struct route {
   std::uint32_t source_rank = 0;
   std::uint32_t target_rank = 0;

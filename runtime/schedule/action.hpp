@@ -1,5 +1,5 @@
-// One action of a pipeline schedule, and its text form "<stage><op><microbatch>" ("2F0", "1I3", "1W3", "0B5"), as PyTorch
-// writes it.
+// One action of a pipeline schedule, and its text form "<stage><op><microbatch>" ("2F0", "1I3", "1W3", "0B5"), as
+// PyTorch writes it.
 #pragma once
 
 #include <cstdint>

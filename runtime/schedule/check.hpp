@@ -18,9 +18,9 @@ struct schedule_facts {
   bool canonical = true;
 };
 
-/// Throws spec_error, naming rank, action and the unmet need, unless: every stage runs F and (B, or I and W) exactly once for each
-/// microbatch and on the stage's own rank; F of a stage follows F of the stage before; the backward pass of a stage follows its
-/// F and the backward pass of the stage after; W follows I; and no rank waits for ever.
+/// Throws spec_error, naming rank, action and the unmet need, unless: every stage runs F and (B, or I and W) exactly
+/// once for each microbatch and on the stage's own rank; F of a stage follows F of the stage before; the backward pass
+/// of a stage follows its F and the backward pass of the stage after; W follows I; and no rank waits for ever.
 schedule_facts check_schedule(const schedule& plan);
 
 } // namespace troupe

@@ -31,8 +31,8 @@ struct schedule {
 /// Names of all generators, in the order in which help texts list them.
 std::vector<std::string> schedule_names();
 
-/// Builds the named schedule. Throws spec_error naming the rule that the request breaks (unknown name with the nearest known
-/// one; zero ranks or microbatches; chunks that this schedule cannot use).
+/// Builds the named schedule. Throws spec_error naming the rule that the request breaks (unknown name with the nearest
+/// known one; zero ranks or microbatches; chunks that this schedule cannot use).
 schedule generate_schedule(const schedule_request& request);
 
 /// The actions of one rank that evaluates: forward passes only, microbatch by microbatch, its stages ascending.

@@ -8,7 +8,8 @@
 
 namespace troupe {
 
-/// Times of one stage's passes over one microbatch. Any unit, as long as it is the same everywhere. B takes input + weight.
+/// Times of one stage's passes over one microbatch. Any unit, as long as it is the same everywhere. B takes input +
+/// weight.
 struct stage_cost {
   double forward = 1.0;
   double backward_input = 1.0;
@@ -18,8 +19,8 @@ struct stage_cost {
 struct simulation_costs {
   std::vector<stage_cost> stages; ///< one for each stage, or a single one for all
   double communication = 0.0;     ///< from the end of an action to its result being at another rank; overlaps compute
-  /// How many ranks can compute at once; 0: all. With fewer processors than ranks, a rank that is ready waits in one queue
-  /// (first ready, first served), as actors on a thread pool do.
+  /// How many ranks can compute at once; 0: all. With fewer processors than ranks, a rank that is ready waits in one
+  /// queue (first ready, first served), as actors on a thread pool do.
   std::uint32_t processors = 0;
 };
 
@@ -37,7 +38,7 @@ struct simulation {
   double makespan = 0.0;
   /// 1 - sum(busy) / (ranks * makespan): the part of the ranks' time that is idle.
   double bubble_fraction = 0.0;
-  std::vector<std::uint32_t> peak_stash;        ///< by rank, in stage-microbatches
+  std::vector<std::uint32_t> peak_stash; ///< by rank, in stage-microbatches
 };
 
 /// Event-driven, O(actions log ranks). The schedule must have passed check_schedule.

@@ -1,0 +1,65 @@
+// The report: what a run did, for people (a few lines) and for programs (--report FILE.json).
+#pragma once
+
+#include "runtime/run_spec.hpp"
+#include "runtime/traffic.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+struct rank_report {
+  std::uint32_t rank = 0;
+  std::string node = "local";
+  std::vector<std::uint32_t> stages;
+  rank_usage usage;
+};
+
+struct validation_point {
+  std::uint64_t step = 0; ///< steps done
+  double loss = 0.0;
+};
+
+/// Everything that a run reports. Plain data; the reference trainer and the actors fill the same one.
+struct run_report {
+  std::string weights_sha256;
+  std::string optimizer_sha256;
+  std::uint64_t first_step = 0;       ///< 0, or where a resumed run went on
+  std::vector<double> losses;         ///< mean loss of each step, from first_step
+  std::vector<double> gradient_norms; ///< before clipping
+  std::vector<validation_point> validations;
+  std::vector<double> step_seconds;
+  double tokens_per_second = 0.0;                  ///< median after warm-up
+  std::optional<double> bubble_fraction;           ///< measured, median over steps; none for the reference
+  std::optional<double> predicted_bubble_fraction; ///< the simulator's, from the measured times of the actions
+  double model_flops_per_second = 0.0;
+  std::vector<rank_report> ranks;
+  std::string schedule;
+  bool interrupted = false;
+  run_spec spec;
+};
+
+/// Median over the steps after warm-up (the first tenth, at least one and at most ten steps, is dropped when there are
+/// more than two).
+double median_after_warmup(const std::vector<double>& values);
+
+/// Fills tokens_per_second and model_flops_per_second from step_seconds. `flops_per_step` counts forward and backward
+/// matrix products.
+void fill_rates(run_report& report, double tokens_per_step, double flops_per_step);
+
+/// The JSON document with the fields that docs/report.md lists. Losses and norms are written so that reading gives the
+/// same bits back; a number that is not finite is written as null.
+std::string to_json(const run_report& report, const std::string& version);
+
+/// Writes `text` to `path` through a temp file and rename. Throws spec_error naming the path and the system's reason.
+void write_text_file(const std::filesystem::path& path, const std::string& text);
+
+/// Throws spec_error unless a file can be created at `path` (so that a long run does not end in a refusal). Leaves
+/// nothing behind.
+void expect_writable(const std::filesystem::path& path);
+
+} // namespace troupe

@@ -1,0 +1,32 @@
+// The trace: what ran when, as Chrome trace JSON that Perfetto and chrome://tracing open. One track a rank, slices
+// named by action.
+#pragma once
+
+#include "runtime/traffic.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace troupe {
+
+/// Streams slices to a file as they come; the file is valid JSON after close() and, being an array, readable by
+/// Perfetto even without it.
+class trace_writer {
+public:
+  /// Opens `path` and names the tracks. Throws spec_error naming the path and the system's reason.
+  trace_writer(const std::filesystem::path& path, std::uint32_t ranks);
+  ~trace_writer();
+  /// Slices of one step of one rank; arguments step, stage, microbatch appear on each.
+  void add(const slice_batch& batch);
+  /// Completes the document; throws run_error when the disk refused a part of it.
+  void close();
+
+private:
+  std::filesystem::path path_;
+  std::ofstream out_;
+  bool first_ = true;
+};
+
+} // namespace troupe
