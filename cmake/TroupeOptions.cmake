@@ -18,17 +18,11 @@ target_include_directories(troupe_options INTERFACE ${PROJECT_SOURCE_DIR})
 # let the compiler vectorise loops with square roots and selects.
 target_compile_options(troupe_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror
                        -march=${TROUPE_ARCH} -fno-math-errno -fno-trapping-math)
+# GCC 12 warns of overlapping copies inside std::string's operator+ where there are none (GCC bug 105651).
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(troupe_options INTERFACE -Wno-restrict)
+endif()
 foreach(_sanitizer IN LISTS TROUPE_SANITIZE)
   target_compile_options(troupe_options INTERFACE -fsanitize=${_sanitizer} -fno-omit-frame-pointer)
   target_link_options(troupe_options INTERFACE -fsanitize=${_sanitizer})
 endforeach()
-
-# Third-party headers are system headers: their warnings are not ours.
-function(troupe_system_headers target)
-  foreach(_library IN LISTS ARGN)
-    get_target_property(_directories ${_library} INTERFACE_INCLUDE_DIRECTORIES)
-    if(_directories)
-      target_include_directories(${target} SYSTEM PUBLIC ${_directories})
-    endif()
-  endforeach()
-endfunction()

@@ -3,6 +3,8 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
+#include <algorithm>
+#include <new>
 #include <omp.h>
 
 namespace troupe {
@@ -12,6 +14,12 @@ void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, t
   const std::int64_t depth = transpose_a == transpose::no ? a.columns : a.rows;
   if (c.rows == 0 || c.columns == 0)
     return;
+  if (depth == 0) { // which oneDNN refuses
+    if (mode == accumulate::no)
+      for (std::int64_t row = 0; row < c.rows; ++row)
+        std::fill_n(c.data + row * c.stride, c.columns, 0.0F);
+    return;
+  }
   const dnnl_status_t status = dnnl_sgemm(
       transpose_a == transpose::no ? 'N' : 'T', transpose_b == transpose::no ? 'N' : 'T', c.rows, c.columns, depth,
       1.0F, a.data, a.stride, b.data, b.stride, mode == accumulate::yes ? 1.0F : 0.0F, c.data, c.stride);

@@ -25,9 +25,10 @@ struct pass_context {
   std::int64_t sequences = 0;       ///< B
   std::int64_t sequence_length = 0; ///< T
   pass_mode mode = pass_mode::train;
-  std::span<const std::int32_t> tokens;  ///< B*T inputs, for embeddings
-  std::span<const std::int32_t> targets; ///< B*T next tokens (B for models that predict once a sequence), for the loss
-  tensor_pool* pool = nullptr;           ///< where results and the stash come from
+  std::span<const std::int32_t> tokens = {}; ///< B*T inputs, for embeddings
+  std::span<const std::int32_t> targets =
+      {};                      ///< B*T next tokens (B for models that predict once a sequence), for the loss
+  tensor_pool* pool = nullptr; ///< where results and the stash come from
 };
 
 /// What the forward pass of one layer saves for its backward pass, for one microbatch. Each layer knows what its slots

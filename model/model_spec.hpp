@@ -38,6 +38,9 @@ public:
   virtual std::int64_t layer_count(const model_spec& spec) const = 0;
   /// Layer `index` with its parameters described but not allocated.
   virtual layer_ptr make_layer(const model_spec& spec, std::int64_t index) const = 0;
+  /// The last layer without its loss: the same parameters, and logits [rows, V] as output. Throws spec_error from a
+  /// family that cannot generate, as one that does not override this.
+  virtual layer_ptr make_output_layer(const model_spec& spec) const;
   /// Floating-point operations of one forward pass of layer `index` for one sequence; the backward pass takes twice
   /// that. Only matrix products count, and of attention only the part below the diagonal.
   virtual double forward_flops(const model_spec& spec, std::int64_t index) const = 0;

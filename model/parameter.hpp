@@ -19,11 +19,11 @@ enum class weight_decay { no, yes };
 
 /// One trainable tensor of a layer.
 struct parameter {
-  std::string name; ///< the name in a checkpoint, such as "h.0.attn.c_attn.weight"
-  tensor value;     ///< empty until allocated
-  tensor gradient;  ///< same shape; the sum over microbatches in ascending order
+  std::string name;     ///< the name in a checkpoint, such as "h.0.attn.c_attn.weight"
+  tensor value = {};    ///< empty until allocated
+  tensor gradient = {}; ///< same shape; the sum over microbatches in ascending order
   shape extents;
-  initialisation start;
+  initialisation start = {};
   weight_decay decay = weight_decay::yes; ///< none on biases and LayerNorm
   /// Empty, or the name of the parameter whose value this one repeats (a tied output head). A replica is neither
   /// optimised nor saved: its gradient goes to the owner, and the owner's new value comes back.

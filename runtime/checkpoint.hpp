@@ -27,7 +27,8 @@ public:
   checkpoint_writer(const checkpoint_writer&) = delete;
   checkpoint_writer& operator=(const checkpoint_writer&) = delete;
 
-  /// Writes one file pair for the layers of the snapshot (one pair for each contiguous run of layers).
+  /// Writes one file pair for the layers of the snapshot (one pair for each contiguous run of layers). Throws
+  /// checkpoint_error when a layer comes twice or the disk refuses.
   void add(const std::vector<layer_snapshot>& layers);
   /// Writes the manifest, makes the generation visible and removes generations beyond spec.checkpoint.keep. Throws
   /// checkpoint_error unless layers 0..layer_count-1 have each been added once. Returns the generation's directory.
@@ -41,8 +42,9 @@ private:
 /// A committed generation, verified: every file is there with the size and SHA-256 that the manifest names.
 class checkpoint {
 public:
-  /// Opens the newest undamaged generation below `directory`. For each damaged one that was passed over, `warnings`
-  /// gets a line that names it and what is wrong. Throws checkpoint_error when none is usable.
+  /// Opens the newest undamaged generation below `directory`, which may also be one generation itself: then only that
+  /// one counts. For each damaged one that was passed over, `warnings` gets a line that names it and what is wrong.
+  /// Throws checkpoint_error when none is usable.
   static checkpoint open_latest(const std::filesystem::path& directory, std::vector<std::string>& warnings);
 
   /// Steps done when it was taken.
@@ -51,13 +53,14 @@ public:
   const std::filesystem::path& path() const { return path_; }
   const std::vector<std::string>& state_names() const { return state_names_; }
   const std::vector<std::string>& files() const { return files_; }
-  /// Reads value and optimizer state of one parameter. Throws checkpoint_error when it is missing or a shape differs;
-  /// both shapes are named.
+  /// Reads value and optimizer state of one parameter; with no `state`, the value alone. Throws checkpoint_error when
+  /// it is missing or a shape differs; both shapes are named.
   void read(const std::string& parameter, tensor& value, std::span<tensor> state) const;
 
   /// Throws checkpoint_error, naming the first field that differs with both values, unless a run of `spec` continues
-  /// this checkpoint with the same result: model, data, training (but stop_after), optimizer must be equal; pipeline,
-  /// validation and checkpoint settings are free.
+  /// this checkpoint with the same result: model, data, training, optimizer and pipeline.threads_per_stage must be
+  /// equal; data.path (the file may have moved; its content is not compared), training.steps (the learning rate depends
+  /// on optimizer.decay_steps alone), training.stop_after, and all other sections are free.
   void expect_same_run(const run_spec& spec) const;
 
 private:

@@ -25,12 +25,13 @@ public:
 };
 
 /// Tokens from a file: bytes as they are, or little-endian uint16. For training, the B windows of T+1 tokens start at
-/// places drawn from (seed, step, microbatch); for validation they are spread evenly over the held-out end of the file,
-/// the same each time. With `targets_per_sequence` 1 only the token after each window is a target.
+/// places drawn from (seed, step, microbatch), all inside the training part; for validation they are spread evenly over
+/// the held-out end of the file, the same each time. With `targets_per_sequence` 1 only the last token of a window is a
+/// target. The file must not change while it is in use.
 class file_data : public data_source {
 public:
-  /// Throws data_error when the file is missing, not a regular file, empty, odd-sized (uint16), or either part is
-  /// shorter than T+1 tokens.
+  /// Throws data_error when the file is missing, not a regular file, empty, odd-sized (uint16), or a part is shorter
+  /// than T+1 tokens; the held-out part may be that short when the spec asks for no validation.
   file_data(const run_spec& spec, std::int64_t targets_per_sequence);
   ~file_data() override;
   microbatch_data sample(const step_id& at, std::uint32_t microbatch) const override;

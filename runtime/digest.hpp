@@ -5,7 +5,9 @@
 #include "runtime/traffic.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +15,22 @@
 namespace troupe {
 
 using sha256_digest = std::array<std::uint8_t, 32>;
+
+/// SHA-256 (FIPS 180-4) of bytes that come in pieces.
+class sha256_stream {
+public:
+  sha256_stream();
+  sha256_stream(const sha256_stream&) = delete;
+  sha256_stream& operator=(const sha256_stream&) = delete;
+  ~sha256_stream();
+  void add(std::span<const std::byte> bytes);
+  /// The digest of all bytes added; the stream takes no more.
+  sha256_digest finish();
+
+private:
+  struct context;
+  std::unique_ptr<context> context_;
+};
 
 sha256_digest sha256(std::span<const std::byte> bytes);
 std::string to_hex(const sha256_digest& digest);

@@ -69,9 +69,9 @@ struct run_spec {
   friend bool operator==(const run_spec&, const run_spec&) = default;
 };
 
-/// Parses protobuf text format over `base`: fields that the text does not name keep base's value. `name` is the file's
-/// name in error messages. Throws spec_error with "name:line:column: ..."; an unknown field is answered with the
-/// nearest known one.
+/// Parses protobuf text format over `base`: fields that the text does not name keep base's value, so an empty text is
+/// base itself. `name` is the file's name in error messages. Throws spec_error with "name:line:column: ..."; an unknown
+/// field is answered with the nearest known one.
 run_spec parse_run_spec(const std::string& text, const std::string& name, const run_spec& base = {});
 
 /// Reads and parses a spec file. Throws spec_error when it is missing, not a regular file, or larger than 1 MiB.
@@ -94,5 +94,10 @@ std::string to_text(const run_spec& spec);
 /// are not finite, more stages than layers, unknown names. The message names field, found and expected. Looks at no
 /// file.
 void validate(const run_spec& spec);
+/// The same for a family that is not built in; spec.model.family is not looked up.
+void validate(const run_spec& spec, const model_family& family);
+
+/// Trainable numbers of the model, a tied head counted once. Allocates none of them.
+std::int64_t parameter_count(const model_spec& spec, const model_family& family);
 
 } // namespace troupe

@@ -24,6 +24,8 @@ public:
   void close();
 
 private:
+  void write(const std::string& event);
+
   std::filesystem::path path_;
   std::ofstream out_;
   bool first_ = true;

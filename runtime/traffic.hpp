@@ -92,34 +92,42 @@ struct step_opening {
   step_id at;
 };
 
-/// Scheduler to rank: how to apply the optimizer.
+enum class take_snapshot { no, yes };
+
+/// Scheduler to rank: how to apply the optimizer, and whether to hand out a snapshot of the state after it.
 struct step_decision {
   incarnation target_incarnation = 1;
   step_id at;
   double gradient_scale = 1.0;
   double learning_rate = 0.0;
+  take_snapshot snapshot = take_snapshot::no;
 };
 
-/// Scheduler to rank: hand out a snapshot of the state after this step.
-struct snapshot_request {
+/// Scheduler to rank, after the last step: report the digests of your state.
+struct digest_request {
   incarnation target_incarnation = 1;
-  std::uint64_t step = 0;
+  std::uint64_t steps_done = 0;
 };
 
-/// Rank to scheduler: the rank holds its weights and can take this many tokens and targets ahead.
+/// How many tokens and targets a rank has let the scheduler send in training, in all since this incarnation began. A total, so that a
+/// repeated or overtaken message does no harm.
+struct credit_totals {
+  std::uint64_t tokens = 0;
+  std::uint64_t targets = 0;
+};
+
+/// Rank to scheduler: the rank holds its weights and can take the first tokens and targets.
 struct rank_ready {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
-  std::uint32_t token_credit = 0;
-  std::uint32_t target_credit = 0;
+  credit_totals credit;
 };
 
-/// Rank to scheduler: room for so many more tokens or targets.
+/// Rank to scheduler: room for more tokens or targets.
 struct credit_message {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
-  std::uint32_t tokens = 0;
-  std::uint32_t targets = 0;
+  credit_totals credit;
 };
 
 /// Rank of the last stage to scheduler: a microbatch's mean loss.
@@ -181,11 +189,11 @@ struct layer_snapshot {
   std::vector<parameter_snapshot> parameters;
 };
 
-/// Rank to store: the rank's state after a step; the unit that a checkpoint and a restart are made of.
+/// Rank to store: the rank's state after so many steps; the unit that a checkpoint and a restart are made of.
 struct rank_snapshot {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
-  std::uint64_t step = 0;
+  std::uint64_t steps_done = 0;
   std::vector<layer_snapshot> layers;
 };
 
@@ -205,6 +213,29 @@ struct digest_report {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
   std::vector<layer_digests> layers;
+};
+
+/// Store to scheduler: the checkpoint after so many steps is on disk.
+struct checkpoint_committed {
+  std::uint64_t steps_done = 0;
+  std::string generation; ///< its directory
+};
+
+/// Scheduler to recorder: a step of training or a validation is over.
+struct step_closed {
+  step_id at;
+  double loss = 0.0;          ///< mean over the microbatches, added in ascending order
+  double gradient_norm = 0.0; ///< before clipping; 0 for a validation
+  double learning_rate = 0.0;
+  double seconds = 0.0; ///< from opening to closing
+};
+
+/// Scheduler to recorder: the run is over.
+struct run_closed {
+  std::string weights_sha256;
+  std::string optimizer_sha256;
+  std::vector<rank_usage> usage; ///< by rank
+  bool interrupted = false;
 };
 
 /// Anything to scheduler: the run cannot go on.

@@ -22,10 +22,16 @@ public:
               tensor_pool& pool);
 
   stage_model& model() { return *model_; }
+  const stage_model& model() const { return *model_; }
 
-  /// The tied parameter's replica on this stage, and the owner on this stage; null where there is none.
-  parameter* tied_replica() { return tied_replica_; }
-  parameter* tied_owner() { return tied_owner_; }
+  /// A tied parameter has its owner on one stage and a replica on another, or both on the same one. The replica's
+  /// gradient is added to the owner's before norm and update; the owner's new value replaces the replica's.
+  bool has_tied_replica() const { return tied_replica_ != nullptr; }
+  bool has_tied_owner() const { return tied_owner_ != nullptr; }
+  const tensor& tied_replica_gradient() const { return tied_replica_->gradient; }
+  const tensor& tied_owner_value() const { return tied_owner_->value; }
+  void add_tied_gradient(const tensor& gradient);
+  void set_tied_replica(const tensor& value);
 
   /// The sums of squares of all gradients, in layer order, replicas left out.
   std::vector<double> gradient_squares() const;
@@ -42,7 +48,6 @@ private:
     std::int64_t layer = 0;
     std::vector<tensor> state;
   };
-  layer_range layers_;
   std::unique_ptr<optimizer> optimizer_;
   std::unique_ptr<stage_model> model_;
   std::vector<slot> slots_; ///< replicas left out

@@ -1,4 +1,4 @@
-// Pictures and tables of a schedule.
+// The picture of a schedule: a row for each rank, time to the right.
 #pragma once
 
 #include "runtime/schedule/schedule.hpp"
@@ -12,23 +12,15 @@ namespace troupe {
 enum class colour { never, always };
 
 struct grid_options {
-  colour colours = colour::never;
-  std::uint32_t maximum_columns = 0; ///< cut each row there, with a mark; 0: no limit
+  colour colours = colour::never; ///< ANSI colours by operation
+  /// Characters of a row; longer rows are cut there, with '>' as the last one. 0: no limit but that of 2^16 cells.
+  std::uint32_t maximum_columns = 0;
+  double unit = 1.0; ///< time that one cell stands for; no longer than the shortest action, or that one may not show
 };
 
-/// The schedule as text: a row for each rank, time to the right, one cell for each time unit of the simulation (cells
-/// are as wide as the longest action). Idle cells are dots. With one stage a rank the cell shows the op and the
-/// microbatch ("F3"), else "1F3".
+/// The schedule as text: a ruler with the time, then a row for each rank with one cell for each unit of time (cells are
+/// as wide as the longest action). Idle cells are dots; an action of several units is drawn out with dashes. With one
+/// stage a rank the cell shows the op and the microbatch ("F3"), else the stage too ("1F3").
 std::string draw_grid(const schedule& plan, const simulation& timing, const grid_options& options);
-
-/// One row a rank, one action a cell, in PyTorch's text form.
-std::string to_csv(const schedule& plan);
-/// Reads to_csv's form: empty cells are skipped. `name` stands in error messages. The number of microbatches and the
-/// rank of each stage follow from the actions. Throws spec_error naming row, column, what was found and what was
-/// expected.
-schedule parse_csv(const std::string& text, const std::string& name);
-
-/// The schedule, its facts and its simulated timing as a JSON document.
-std::string to_json(const schedule& plan, const simulation& timing);
 
 } // namespace troupe

@@ -30,9 +30,11 @@ struct schedule {
 
 /// Names of all generators, in the order in which help texts list them.
 std::vector<std::string> schedule_names();
+/// One line on the named schedule, for help texts. Throws spec_error when the name is unknown.
+std::string schedule_summary(const std::string& name);
 
 /// Builds the named schedule. Throws spec_error naming the rule that the request breaks (unknown name with the nearest
-/// known one; zero ranks or microbatches; chunks that this schedule cannot use).
+/// known one; zero ranks or microbatches; more than 2^24 stages * microbatches; chunks that this schedule cannot use).
 schedule generate_schedule(const schedule_request& request);
 
 /// The actions of one rank that evaluates: forward passes only, microbatch by microbatch, its stages ascending.

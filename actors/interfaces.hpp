@@ -1,0 +1,78 @@
+// The company: the typed interface of every actor of a run, and what they all start from.
+#pragma once
+
+#include "actors/messages.hpp"
+#include "runtime/data.hpp"
+#include "runtime/plan.hpp"
+#include "runtime/run_options.hpp"
+#include "runtime/stage_runner.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace troupe {
+
+/// One rank of the pipeline: holds the weights and the stash of its stages and runs its part of the schedule.
+using stage_actor =
+    caf::typed_actor<caf::reacts_to<introduction>,          // builds the rank, answers the scheduler with rank_ready
+                     caf::reacts_to<token_message>,         // input of the first stage
+                     caf::reacts_to<target_message>,        // targets of the last stage
+                     caf::reacts_to<activation_message>,    // forward, from the stage before
+                     caf::reacts_to<gradient_message>,      // backward, from the stage after
+                     caf::reacts_to<tied_gradient_message>, // to the owner of a tied parameter
+                     caf::reacts_to<tied_value_message>,    // to its replica
+                     caf::reacts_to<step_opening>,          // begin a step
+                     caf::reacts_to<step_decision>,         // end it: apply the optimizer
+                     caf::reacts_to<digest_request>,    // after the last step: answer the scheduler with digest_report
+                     caf::reacts_to<run_next_message>>; // to itself: one action, so that messages are seen between two
+                                                        // actions
+
+/// Opens and closes steps, injects microbatches, decides clip scale and learning rate.
+using scheduler_actor = caf::typed_actor<caf::reacts_to<introduction>,
+                                         caf::reacts_to<rank_ready>,           // a rank is built
+                                         caf::reacts_to<credit_message>,       // a rank has room for more microbatches
+                                         caf::reacts_to<loss_message>,         // a microbatch is through the last stage
+                                         caf::reacts_to<step_report>,          // a rank has run its list
+                                         caf::reacts_to<checkpoint_committed>, // the store is done
+                                         caf::reacts_to<digest_report>,        // a rank's hashes at the end
+                                         caf::reacts_to<interrupt_message>>;   // finish the step and end
+
+/// Trace, metrics and progress; nobody waits for it.
+using recorder_actor = caf::typed_actor<caf::reacts_to<introduction>,
+                                        caf::reacts_to<slice_batch>,          // when a rank's actions of a step ran
+                                        caf::reacts_to<step_closed>,          // the scheduler's view of a step
+                                        caf::reacts_to<checkpoint_committed>, // for the user
+                                        caf::reacts_to<run_closed>>; // the end: answers the observer with run_finished
+
+/// Writes snapshots to disk on a thread of its own; nobody waits for it but the next checkpoint.
+using store_actor =
+    caf::typed_actor<caf::reacts_to<introduction>,
+                     caf::reacts_to<rank_snapshot>>; // when all ranks' are here, the checkpoint is committed
+
+/// What every actor of a run starts from; the same on every node. Outlives the actors.
+struct run_setup {
+  run_spec spec;
+  const model_family* family = nullptr;
+  plan pipeline;
+  const data_source* data = nullptr;
+  const run_options* options = nullptr;
+  run_clock clock;
+  std::uint32_t processors = 0; ///< threads that run ranks
+
+  std::uint64_t first_step() const { return options->resume == nullptr ? 0 : options->resume->steps_done(); }
+};
+using setup_ptr = std::shared_ptr<const run_setup>;
+
+/// Everyone's handles.
+struct company {
+  std::vector<stage_actor> ranks;
+  scheduler_actor scheduler;
+  recorder_actor recorder;
+  store_actor store;
+};
+
+/// An observer is told of run_finished and failure_message. It is the one who ends the run.
+using observer = caf::actor;
+
+} // namespace troupe

@@ -1,0 +1,86 @@
+// Every message that actors exchange, and its CAF type id. The contents are runtime's plain structs
+// (runtime/traffic.hpp). Within one process a message is handed over by pointer: its tensors are shared, never copied.
+#pragma once
+
+#include "runtime/report.hpp"
+#include "runtime/traffic.hpp"
+
+#include <caf/all.hpp>
+
+#include <memory>
+
+namespace troupe {
+
+struct company;
+
+/// To each actor, once: everyone's handle. Nothing else is sent before.
+struct introduction {
+  std::shared_ptr<const company> everyone;
+};
+
+/// To the scheduler: the user wants the run to end after the step in flight.
+struct interrupt_message {};
+
+/// Rank to itself: do the next thing that is due.
+struct run_next_message {};
+
+/// Recorder to the observer: the run is over.
+struct run_finished {
+  std::shared_ptr<const run_report> report;
+};
+
+} // namespace troupe
+
+CAF_BEGIN_TYPE_ID_BLOCK(troupe, caf::first_custom_type_id)
+CAF_ADD_TYPE_ID(troupe, (troupe::introduction))
+CAF_ADD_TYPE_ID(troupe, (troupe::interrupt_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::run_next_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::run_finished))
+CAF_ADD_TYPE_ID(troupe, (troupe::token_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::target_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::activation_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::gradient_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::tied_gradient_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::tied_value_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::step_opening))
+CAF_ADD_TYPE_ID(troupe, (troupe::step_decision))
+CAF_ADD_TYPE_ID(troupe, (troupe::digest_request))
+CAF_ADD_TYPE_ID(troupe, (troupe::rank_ready))
+CAF_ADD_TYPE_ID(troupe, (troupe::credit_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::loss_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::step_report))
+CAF_ADD_TYPE_ID(troupe, (troupe::digest_report))
+CAF_ADD_TYPE_ID(troupe, (troupe::rank_snapshot))
+CAF_ADD_TYPE_ID(troupe, (troupe::checkpoint_committed))
+CAF_ADD_TYPE_ID(troupe, (troupe::slice_batch))
+CAF_ADD_TYPE_ID(troupe, (troupe::step_closed))
+CAF_ADD_TYPE_ID(troupe, (troupe::run_closed))
+CAF_ADD_TYPE_ID(troupe, (troupe::failure_message))
+CAF_END_TYPE_ID_BLOCK(troupe)
+
+// No message leaves the process yet, so none has a wire form: CAF refuses to serialize these types instead of guessing
+// one.
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::introduction)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::interrupt_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_next_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_finished)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::token_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::target_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::activation_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::gradient_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::tied_gradient_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::tied_value_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::step_opening)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::step_decision)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::digest_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rank_ready)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::credit_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::loss_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::step_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::digest_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rank_snapshot)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::checkpoint_committed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::slice_batch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::step_closed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_closed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::failure_message)

@@ -1,0 +1,31 @@
+// Runs a pipeline: spawns the company of actors in this process, waits for the end, and returns the report.
+#pragma once
+
+#include "actors/interfaces.hpp"
+
+#include <memory>
+
+namespace troupe {
+
+/// Trains `spec` through stage actors. Throws any troupe::error; an exception in any actor ends the run and is thrown
+/// here with its text. All actors have ended when this returns.
+run_report run_pipeline(const run_spec& spec, const data_source& data, const run_options& options);
+
+/// Where the recorder and the store run: on threads of their own, where disk and callbacks delay no rank, or on the
+/// system's scheduler, as the deterministic tests need it.
+enum class side_actors { own_threads, scheduled };
+
+/// Spawns all actors of a run. Nothing happens before introduce().
+company spawn_company(caf::actor_system& system, const setup_ptr& setup, const observer& watcher,
+                      side_actors placement);
+
+/// Tells everyone of everyone, which starts the run. The ranks see `seen_by_ranks`, the others `seen_by_others`; tests
+/// put actors that disturb the traffic between them.
+void introduce(const company& everyone, const std::shared_ptr<const company>& seen_by_ranks,
+               const std::shared_ptr<const company>& seen_by_others);
+
+/// Makes the setup of a run: plan, family, clock.
+setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_options& options,
+                     std::uint32_t processors);
+
+} // namespace troupe

@@ -1,0 +1,47 @@
+#include "actors/scheduler.hpp"
+
+#include "actors/shell.hpp"
+
+namespace troupe {
+
+namespace {
+
+using self_pointer = scheduler_actor::stateful_pointer<scheduler_actor_state>;
+
+void dispatch(self_pointer self, coordinator_output&& output) {
+  const company& everyone = *self->state.everyone;
+  if (auto* order = std::get_if<rank_order>(&output))
+    std::visit([&](auto& message) { self->send(everyone.ranks[order->rank], std::move(message)); }, order->what);
+  else if (auto* closed = std::get_if<step_closed>(&output))
+    self->send(everyone.recorder, *closed);
+  else
+    self->send(everyone.recorder, std::get<run_closed>(std::move(output)));
+}
+
+template <class Message>
+auto accepting(self_pointer self) {
+  return [self](const Message& in) {
+    for (coordinator_output& output : self->state.coordinator->accept(in))
+      dispatch(self, std::move(output));
+  };
+}
+
+} // namespace
+
+scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& setup, const observer& watcher) {
+  guard(self, watcher, "the scheduler");
+  self->state.coordinator.emplace(
+      coordinator_setup{&setup->spec, &setup->pipeline, setup->data, setup->first_step(), setup->clock});
+  return {
+      [self](const introduction& in) { self->state.everyone = in.everyone; },
+      accepting<rank_ready>(self),
+      accepting<credit_message>(self),
+      accepting<loss_message>(self),
+      accepting<step_report>(self),
+      accepting<checkpoint_committed>(self),
+      accepting<digest_report>(self),
+      [self](const interrupt_message&) { self->state.coordinator->interrupt(); },
+  };
+}
+
+} // namespace troupe

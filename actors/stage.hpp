@@ -1,0 +1,21 @@
+// The stage actor: one rank of the pipeline. All it knows is how messages travel; what they mean is in
+// runtime/stage_runner.
+#pragma once
+
+#include "actors/interfaces.hpp"
+
+#include <optional>
+
+namespace troupe {
+
+struct stage_actor_state {
+  static inline const char* name = "stage";
+  std::optional<stage_runner> runner;
+  std::shared_ptr<const company> everyone;
+  bool run_next_pending = false; ///< a run_next_message is in the mailbox
+};
+
+stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_actor_state> self, const setup_ptr& setup,
+                                 std::uint32_t rank, const observer& watcher);
+
+} // namespace troupe

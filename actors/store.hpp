@@ -1,0 +1,21 @@
+// The store actor: a shell around runtime/snapshot_collector.
+#pragma once
+
+#include "actors/interfaces.hpp"
+#include "runtime/snapshot_collector.hpp"
+
+#include <memory>
+#include <optional>
+
+namespace troupe {
+
+struct store_actor_state {
+  static inline const char* name = "store";
+  std::shared_ptr<const company> everyone;
+  std::optional<snapshot_collector> collector;
+};
+
+store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state> self, const setup_ptr& setup,
+                                 const observer& watcher);
+
+} // namespace troupe

@@ -1,0 +1,144 @@
+// The program's front: which command runs, and how its errors look from outside.
+#include "cli/exit_code.hpp"
+#include "cli/generate_command.hpp"
+#include "cli/inspect_command.hpp"
+#include "cli/schedule_command.hpp"
+#include "cli/train_command.hpp"
+#include "model/error.hpp"
+#include "model/gemm.hpp"
+#include "runtime/nearest.hpp"
+
+#include <CLI/CLI.hpp>
+#include <caf/config.hpp>
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace {
+
+using namespace troupe;
+
+std::string version_line() {
+  return fmt::format("troupe {} ({}, C++ Actor Framework {}.{}.{})", TROUPE_VERSION, gemm_library(), CAF_MAJOR_VERSION,
+                     CAF_MINOR_VERSION, CAF_PATCH_VERSION);
+}
+
+constexpr const char* examples = R"(Examples:
+  troupe train --data text.txt                         a small GPT on the bytes of a file, one stage
+  troupe train --data text.txt --stages 4              the same bits from four pipeline stages
+  troupe train --data text.txt --checkpoint run/       keep the weights, then
+  troupe generate --checkpoint run/ --prompt "Once "   hear what they have learnt
+  troupe schedule 1f1b --stages 4 --microbatches 8     see a pipeline schedule before anything runs
+  troupe inspect run/                                  what is in a checkpoint, with all hashes checked
+
+Exit codes: 0 done, 2 wrong flag or run spec, 3 unusable data or checkpoint, 4 run lost, 5 refused for security,
+130 interrupted. `troupe COMMAND --help` explains each command.)";
+
+/// Lists each command with the first line of its description; `troupe COMMAND --help` has the rest.
+class brief_list : public CLI::Formatter {
+public:
+  std::string make_subcommand(const CLI::App* command) const override {
+    const std::string text = command->get_description();
+    return fmt::format("  {:<10} {}\n", command->get_name(), text.substr(0, text.find('\n')));
+  }
+};
+
+/// Error texts quote files and arguments; whatever these hold, an error stays one line.
+std::string one_line(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      c = c == '\n' ? ' ' : '?';
+  return text;
+}
+
+int fail(const std::string& message, exit_code code) {
+  std::fflush(stdout); // what was said before the error stays before it
+  std::fprintf(stderr, "troupe: %s\n", one_line(message).c_str());
+  return code;
+}
+
+std::vector<std::string> flags_of(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& name : option->get_lnames())
+      names.push_back("--" + name);
+  return names;
+}
+
+std::vector<std::string> command_names(const CLI::App& program) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  return names;
+}
+
+/// What the user most likely got wrong, in place of the library's own words where these do not help.
+std::string explain(const CLI::App& program, const CLI::ParseError& problem) {
+  const std::vector<const CLI::App*> chosen =
+      program.get_subcommands([](const CLI::App* one) { return one->parsed(); });
+  const CLI::App& command = chosen.empty() ? program : *chosen.front();
+  const std::vector<std::string> unknown = command.remaining();
+  const std::string help = chosen.empty() ? "troupe --help" : "troupe " + command.get_name() + " --help";
+  if (!unknown.empty() && unknown.front().starts_with("-")) {
+    const std::string flag = unknown.front().substr(0, unknown.front().find('='));
+    return fmt::format("unknown flag '{}'{} ({} lists all)", flag, did_you_mean(flag, flags_of(command)), help);
+  }
+  if (chosen.empty()) {
+    const std::vector<std::string> known = command_names(program);
+    const std::string choices = fmt::format("expected one of {}", fmt::join(known, ", "));
+    return unknown.empty() ? fmt::format("no command given, {}", choices)
+                           : fmt::format("unknown command '{}', {}{}", unknown.front(), choices,
+                                         did_you_mean(unknown.front(), known));
+  }
+  if (!unknown.empty())
+    return fmt::format("unexpected argument '{}' ({} lists all)", unknown.front(), help);
+  return fmt::format("{} ({} lists all)", problem.what(), help);
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("Trains models in a pipeline of stages: the same seed gives the same weights, whatever the schedule "
+                   "and the number of stages.");
+  program.name("troupe");
+  program.footer(examples);
+  program.formatter(std::make_shared<brief_list>());
+  program.set_version_flag("--version", version_line());
+  program.require_subcommand(1);
+  add_train_command(program);
+  add_generate_command(program);
+  add_schedule_command(program);
+  add_inspect_command(program);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::Success& asked) { // --help, --version
+    return program.exit(asked);
+  } catch (const CLI::RuntimeError& ended) { // a command that ends with a code of its own
+    return ended.get_exit_code();
+  } catch (const CLI::ParseError& problem) {
+    return fail(explain(program, problem), exit_usage);
+  }
+  return exit_done;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const int code = run(argc, argv);
+    if (std::fflush(stdout) != 0)
+      return fail("standard output: " + std::generic_category().message(errno), exit_failed);
+    return code;
+  } catch (const error& problem) {
+    return fail(problem.what(), exit_code_of(problem.kind()));
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory, expected room for the model, its gradients and the activations in flight", exit_failed);
+  } catch (const std::exception& problem) {
+    return fail(problem.what(), exit_failed);
+  }
+}

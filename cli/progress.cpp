@@ -1,0 +1,86 @@
+#include "cli/progress.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <unistd.h>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::uint64_t lines_per_run = 20;
+constexpr double seconds_between_rewrites = 0.1;
+
+/// "42 s", "3:07", "2:03:07"
+std::string duration(double seconds) {
+  const auto total = static_cast<std::uint64_t>(seconds + 0.5);
+  if (total < 60)
+    return fmt::format("{} s", total);
+  if (total < 3600)
+    return fmt::format("{}:{:02}", total / 60, total % 60);
+  return fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60);
+}
+
+} // namespace
+
+progress_style style_for_stderr() {
+  return ::isatty(STDERR_FILENO) == 1 ? progress_style::rewritten : progress_style::lines;
+}
+
+progress::~progress() {
+  if (line_open_)
+    fmt::print(stderr, "\n");
+}
+
+bool progress::is_due(const step_progress& at) const {
+  if (steps_seen_ == 1 || at.step == at.steps)
+    return true;
+  if (style_ == progress_style::rewritten)
+    return seconds_ - shown_seconds_ >= seconds_between_rewrites;
+  return at.step * lines_per_run / at.steps != (at.step - 1) * lines_per_run / at.steps;
+}
+
+void progress::show(const step_progress& at) {
+  ++steps_seen_;
+  seconds_ += at.seconds;
+  if (style_ == progress_style::none || !is_due(at))
+    return;
+  shown_seconds_ = seconds_;
+  const double left = seconds_ / static_cast<double>(steps_seen_) * static_cast<double>(at.steps - at.step);
+  const std::string validation = validation_ ? fmt::format("  validation {:.4f}", *validation_) : "";
+  const std::string line =
+      fmt::format("step {}/{}  loss {:.4f}{}  {:.0f} tokens/s  bubble {:.1f} %  left {}", at.step, at.steps, at.loss,
+                  validation, at.tokens_per_second, 100.0 * at.bubble_fraction, duration(left));
+  line_open_ = style_ == progress_style::rewritten;
+  if (line_open_)
+    fmt::print(stderr, "\r\x1b[K{}", line); // carriage return, then erase to the end of the line
+  else
+    fmt::print(stderr, "{}\n", line);
+  std::fflush(stderr);
+}
+
+std::string summary(const run_report& report, const std::string& generation) {
+  const std::uint64_t done = report.first_step + report.losses.size();
+  std::string text =
+      fmt::format("steps           {} to {}{}\n", report.first_step, done, report.interrupted ? ", interrupted" : "");
+  if (!report.losses.empty())
+    text += fmt::format("loss            {:.4f}\n", report.losses.back());
+  if (!report.validations.empty())
+    text += fmt::format("validation      {:.4f} after step {}\n", report.validations.back().loss,
+                        report.validations.back().step);
+  text += fmt::format("tokens/s        {:.0f}\n", report.tokens_per_second);
+  if (report.bubble_fraction)
+    text += fmt::format("bubble          {:.1f} %{}\n", 100.0 * *report.bubble_fraction,
+                        report.predicted_bubble_fraction
+                            ? fmt::format(", predicted {:.1f} %", 100.0 * *report.predicted_bubble_fraction)
+                            : "");
+  text += fmt::format("weights_sha256  {}\n", report.weights_sha256);
+  if (!generation.empty())
+    text += fmt::format("checkpoint      {}\n", generation);
+  if (report.interrupted && !generation.empty())
+    text += fmt::format("go on with      troupe train --resume {}\n", report.spec.checkpoint.directory);
+  return text;
+}
+
+} // namespace troupe

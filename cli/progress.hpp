@@ -1,0 +1,45 @@
+// What a run says while it runs (stderr) and when it is over (stdout).
+#pragma once
+
+#include "runtime/report.hpp"
+#include "runtime/run_options.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace troupe {
+
+/// rewritten: one line in place, for a terminal. lines: about twenty plain lines a run, for a log.
+enum class progress_style { none, lines, rewritten };
+
+/// rewritten on a terminal, else lines.
+progress_style style_for_stderr();
+
+/// Prints steps as they finish.
+class progress {
+public:
+  explicit progress(progress_style style) : style_(style) {}
+  /// Ends a rewritten line, so that what follows starts on its own.
+  ~progress();
+  progress(const progress&) = delete;
+  progress& operator=(const progress&) = delete;
+
+  void show(const step_progress& at);
+  void show(const validation_point& at) { validation_ = at.loss; }
+
+private:
+  bool is_due(const step_progress& at) const;
+
+  progress_style style_;
+  std::uint64_t steps_seen_ = 0;
+  double seconds_ = 0.0;       ///< of all steps seen
+  double shown_seconds_ = 0.0; ///< seconds_ when a line was last shown
+  bool line_open_ = false;
+  std::optional<double> validation_;
+};
+
+/// The run in a few lines. `generation`: the last checkpoint, empty if there is none.
+std::string summary(const run_report& report, const std::string& generation);
+
+} // namespace troupe

@@ -1,0 +1,166 @@
+#include "cli/train_command.hpp"
+
+#include "actors/run.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/progress.hpp"
+#include "cli/train_flags.hpp"
+#include "model/error.hpp"
+#include "runtime/data.hpp"
+#include "runtime/reference_trainer.hpp"
+#include "runtime/report.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unistd.h>
+
+namespace troupe {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct train_request {
+  spec_flags flags;
+  std::string resume;
+  std::string trace;
+  std::string report;
+  bool print_spec = false;
+  bool quiet = false;
+};
+
+constexpr const char* examples =
+    R"(A run is defined by its run spec. Each flag sets the field named in brackets, in order of growing
+strength: defaults (in parentheses), the spec of the checkpoint with --resume, the --config file, then
+--set and flags in the order given (of a flag given twice the last wins).
+
+Examples:
+  troupe train --data text.txt --stages 4 --microbatches 16 --steps 500
+  troupe train --data text.txt --layers 8 --width 256 --heads 8 --seq 256 --lr 6e-4 --warmup-steps 50
+  troupe train --data text.txt --stages 2 --checkpoint run/ --checkpoint-every 100
+  troupe train --resume run/ --stages 4                        go on, over more stages: still the same bits
+  troupe train --data text.txt --stages 4 --print-spec > run.textproto
+  troupe train --config run.textproto --seed 2 --report two.json --trace two.trace.json
+
+Ctrl-C finishes the step, writes a checkpoint if there is a directory for it, and exits with 130; a second one
+exits at once.)";
+
+/// A long run must not end in a refusal: the nearest directory that exists must let us create the rest.
+void expect_checkpoint_directory(const fs::path& directory) {
+  fs::path nearest = fs::absolute(directory);
+  std::error_code ignored; // what cannot be looked at is treated as missing, and its parent decides
+  while (!fs::exists(nearest, ignored) && nearest.has_relative_path())
+    nearest = nearest.parent_path();
+  if (!fs::is_directory(nearest, ignored) || ::access(nearest.c_str(), W_OK | X_OK) != 0)
+    throw spec_error(fmt::format("checkpoint.directory: found '{}', expected a writable directory or a place to "
+                                 "create one; {} is neither",
+                                 directory.string(), nearest.string()));
+}
+
+std::optional<checkpoint> open_resumed(const std::string& directory) {
+  if (directory.empty())
+    return std::nullopt;
+  std::vector<std::string> warnings;
+  checkpoint found = checkpoint::open_latest(directory, warnings);
+  for (const std::string& warning : warnings)
+    fmt::print(stderr, "troupe: warning: {}\n", warning);
+  return found;
+}
+
+run_spec spec_of(const train_request& request, const std::optional<checkpoint>& resumed) {
+  run_spec base;
+  if (resumed) {
+    base = resumed->spec();
+    base.training.stop_after = 0; // where the former run was told to end is where this one begins
+  }
+  const run_spec spec = request.flags.apply(base);
+  validate(spec);
+  if (resumed)
+    resumed->expect_same_run(spec);
+  return spec;
+}
+
+void expect_outputs(const train_request& request, const run_spec& spec) {
+  if (!request.report.empty())
+    expect_writable(request.report);
+  if (!request.trace.empty())
+    expect_writable(request.trace);
+  if (!spec.checkpoint.directory.empty())
+    expect_checkpoint_directory(spec.checkpoint.directory);
+}
+
+file_data open_data(const run_spec& spec) {
+  if (spec.data.path.empty())
+    throw spec_error("data.path: found nothing, expected a file to train on (--data FILE)");
+  return file_data(spec, find_family(spec.model.family).targets_per_sequence(spec.model));
+}
+
+/// Throws CLI::RuntimeError with the exit code when the run was interrupted.
+void finish(const train_request& request, const run_report& report, const std::string& generation) {
+  if (!request.report.empty())
+    write_text_file(request.report, to_json(report, TROUPE_VERSION));
+  fmt::print("{}", summary(report, generation));
+  if (report.interrupted)
+    throw CLI::RuntimeError(exit_interrupted);
+}
+
+void train(const train_request& request) {
+  const std::optional<checkpoint> resumed = open_resumed(request.resume);
+  const run_spec spec = spec_of(request, resumed);
+  if (request.print_spec) {
+    fmt::print("{}", to_text(spec));
+    return;
+  }
+  const file_data data = open_data(spec);
+  expect_outputs(request, spec);
+
+  std::string generation;
+  run_report report;
+  {
+    progress shown(request.quiet ? progress_style::none : style_for_stderr());
+    const interrupt_watch interrupts;
+    const run_options options{.trace = request.trace,
+                              .resume = resumed ? &*resumed : nullptr,
+                              .on_step = [&](const step_progress& at) { shown.show(at); },
+                              .on_validation = [&](const validation_point& at) { shown.show(at); },
+                              .on_checkpoint = [&](const std::string& path) { generation = path; },
+                              .interrupts = &interrupts.count()};
+    report =
+        spec.pipeline.schedule == "reference" ? run_reference(spec, data, options) : run_pipeline(spec, data, options);
+  }
+  finish(request, report, generation);
+}
+
+} // namespace
+
+void add_train_command(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("train", "Trains a model in a pipeline of stages.");
+  command->footer(examples);
+  const auto request = std::make_shared<train_request>();
+  request->flags.add_to(*command);
+  const auto take_last = CLI::MultiOptionPolicy::TakeLast;
+  command->add_flag("--print-spec", request->print_spec, "write the full run spec in force, and run nothing")
+      ->group("Run spec");
+  command->add_option("--resume", request->resume, "go on from the newest checkpoint in a directory")
+      ->type_name("DIR")
+      ->multi_option_policy(take_last)
+      ->group("Run spec");
+  command->add_option("--trace", request->trace, "what ran when, for Perfetto or chrome://tracing")
+      ->type_name("FILE.json")
+      ->multi_option_policy(take_last)
+      ->group("Output");
+  command->add_option("--report", request->report, "losses, rates, ranks and hashes of the run, as JSON")
+      ->type_name("FILE.json")
+      ->multi_option_policy(take_last)
+      ->group("Output");
+  command->add_flag("--quiet", request->quiet, "no progress, only the summary")->group("Output");
+  command->callback([request] { train(*request); });
+}
+
+} // namespace troupe

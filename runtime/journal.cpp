@@ -1,0 +1,141 @@
+#include "runtime/journal.hpp"
+
+#include "runtime/run_rules.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace troupe {
+
+double measured_bubble(const std::vector<slice_batch>& slices) {
+  double busy = 0.0;
+  double first = std::numeric_limits<double>::infinity();
+  double last = 0.0;
+  for (const slice_batch& batch : slices)
+    for (const action_slice& slice : batch.slices) {
+      busy += slice.end - slice.start;
+      first = std::min(first, slice.start);
+      last = std::max(last, slice.end);
+    }
+  const double span = last - first;
+  return span > 0.0 ? 1.0 - busy / (static_cast<double>(slices.size()) * span) : 0.0;
+}
+
+journal::journal(journal_setup setup) : setup_(setup) {
+  report_.first_step = setup_.first_step;
+  report_.spec = *setup_.spec;
+  report_.schedule = setup_.pipeline == nullptr ? "reference" : setup_.pipeline->order.name;
+  if (!setup_.options->trace.empty())
+    trace_.emplace(setup_.options->trace, std::max<std::uint32_t>(1, static_cast<std::uint32_t>(batches_per_step())));
+}
+
+void journal::add(const slice_batch& in) {
+  if (was_told(in.at))
+    return;
+  pending_[in.at].slices.emplace(in.rank, in);
+  tell_complete_steps();
+}
+
+void journal::add(const step_closed& in) {
+  if (was_told(in.at))
+    return;
+  pending_[in.at].closing = in;
+  tell_complete_steps();
+}
+
+void journal::add(const run_closed& in) { end_ = in; }
+
+void journal::tell_complete_steps() {
+  while (!pending_.empty()) {
+    const auto& [at, first] = *pending_.begin();
+    if (!first.closing || first.slices.size() < batches_per_step())
+      return;
+    std::vector<slice_batch> slices;
+    for (const auto& [rank, batch] : first.slices)
+      slices.push_back(batch);
+    tell(*first.closing, slices);
+    last_told_ = at;
+    pending_.erase(pending_.begin());
+  }
+}
+
+void journal::tell(const step_closed& closing, const std::vector<slice_batch>& slices) {
+  if (trace_)
+    std::ranges::for_each(slices, [&](const slice_batch& batch) { trace_->add(batch); });
+  const run_options& options = *setup_.options;
+  if (closing.at.mode == pass_mode::evaluate) {
+    report_.validations.push_back({closing.at.step + 1, closing.loss});
+    if (options.on_validation)
+      options.on_validation(report_.validations.back());
+    return;
+  }
+  report_.losses.push_back(closing.loss);
+  report_.gradient_norms.push_back(closing.gradient_norm);
+  report_.step_seconds.push_back(closing.seconds);
+  measure(slices);
+  if (!options.on_step)
+    return;
+  const training_spec& training = setup_.spec->training;
+  const double tokens = static_cast<double>(training.microbatches) * training.microbatch_size *
+                        static_cast<double>(setup_.spec->model.sequence_length);
+  options.on_step({.step = closing.at.step + 1,
+                   .steps = final_step(*setup_.spec),
+                   .loss = closing.loss,
+                   .gradient_norm = closing.gradient_norm,
+                   .learning_rate = closing.learning_rate,
+                   .tokens_per_second = closing.seconds > 0.0 ? tokens / closing.seconds : 0.0,
+                   .bubble_fraction = bubbles_.empty() ? 0.0 : bubbles_.back(),
+                   .seconds = closing.seconds});
+}
+
+void journal::measure(const std::vector<slice_batch>& slices) {
+  if (slices.empty())
+    return;
+  bubbles_.push_back(measured_bubble(slices));
+  for (const slice_batch& batch : slices)
+    for (const action_slice& slice : batch.slices) {
+      total& sum = durations_[{slice.what.stage, slice.what.op}];
+      sum.seconds += slice.end - slice.start;
+      ++sum.count;
+    }
+}
+
+std::optional<double> journal::predicted_bubble() const {
+  if (setup_.pipeline == nullptr || durations_.empty())
+    return std::nullopt;
+  simulation_costs costs;
+  costs.processors = setup_.processors;
+  const auto mean = [&](std::uint32_t stage, operation op) {
+    const auto found = durations_.find({stage, op});
+    return found == durations_.end() ? 0.0 : found->second.mean();
+  };
+  for (std::uint32_t stage = 0; stage < setup_.pipeline->order.stages(); ++stage) {
+    const double backward = mean(stage, operation::backward);
+    costs.stages.push_back({mean(stage, operation::forward), mean(stage, operation::backward_input) + backward / 2,
+                            mean(stage, operation::backward_weight) + backward / 2});
+  }
+  return simulate(setup_.pipeline->order, costs).bubble_fraction;
+}
+
+run_report journal::finish() {
+  TROUPE_CHECK(complete(), "the report of a run that is not over");
+  if (trace_)
+    trace_->close();
+  report_.weights_sha256 = end_->weights_sha256;
+  report_.optimizer_sha256 = end_->optimizer_sha256;
+  report_.interrupted = end_->interrupted;
+  for (std::uint32_t rank = 0; rank < batches_per_step(); ++rank)
+    report_.ranks.push_back({rank, "local", setup_.pipeline->stages_of(rank), end_->usage[rank]});
+  if (!bubbles_.empty())
+    report_.bubble_fraction = median_after_warmup(bubbles_);
+  report_.predicted_bubble_fraction = predicted_bubble();
+  const run_spec& spec = *setup_.spec;
+  double flops = 0.0;
+  for (std::int64_t layer = 0; layer < setup_.family->layer_count(spec.model); ++layer)
+    flops += 3.0 * setup_.family->forward_flops(spec.model, layer);
+  const double sequences = static_cast<double>(spec.training.microbatches) * spec.training.microbatch_size;
+  fill_rates(report_, sequences * static_cast<double>(spec.model.sequence_length), flops * sequences);
+  return report_;
+}
+
+} // namespace troupe

@@ -1,0 +1,75 @@
+// The journal of a run: joins what the scheduler says of each step with what the ranks say of their actions, and turns
+// it into progress, the trace, the measured and the predicted bubble, and the report.
+#pragma once
+
+#include "runtime/plan.hpp"
+#include "runtime/report.hpp"
+#include "runtime/run_options.hpp"
+#include "runtime/schedule/simulate.hpp"
+#include "runtime/trace.hpp"
+#include "runtime/traffic.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace troupe {
+
+/// What a journal is kept for. All pointers outlive it.
+struct journal_setup {
+  const run_spec* spec = nullptr;
+  const model_family* family = nullptr;
+  const plan* pipeline = nullptr; ///< null for the reference trainer, which has no ranks
+  const run_options* options = nullptr;
+  std::uint64_t first_step = 0;
+  std::uint32_t processors = 0; ///< how many ranks can compute at once; 0: all
+};
+
+/// Arrivals come in any order and may be repeated. A step is told to the user when all that belongs to it is here, in step order. Memory
+/// grows by a few numbers a step; the slices of a step are dropped once it is told.
+class journal {
+public:
+  /// Opens the trace file. Throws spec_error when it cannot.
+  explicit journal(journal_setup setup);
+
+  void add(const slice_batch& in);
+  void add(const step_closed& in);
+  void add(const run_closed& in);
+
+  /// True once the run is over and every step of it was told.
+  bool complete() const { return end_.has_value() && pending_.empty(); }
+  /// The report of a complete run; closes the trace.
+  run_report finish();
+
+private:
+  struct entry {
+    std::optional<step_closed> closing;
+    std::map<std::uint32_t, slice_batch> slices; ///< by rank
+  };
+  std::size_t batches_per_step() const { return setup_.pipeline == nullptr ? 0 : setup_.pipeline->ranks(); }
+  bool was_told(const step_id& at) const { return last_told_ && at <= *last_told_; }
+  void tell_complete_steps();
+  void tell(const step_closed& closing, const std::vector<slice_batch>& slices);
+  void measure(const std::vector<slice_batch>& slices);
+  std::optional<double> predicted_bubble() const;
+
+  journal_setup setup_;
+  std::optional<trace_writer> trace_;
+  std::map<step_id, entry> pending_;
+  std::optional<step_id> last_told_;
+  std::optional<run_closed> end_;
+  run_report report_;
+  std::vector<double> bubbles_; ///< by training step
+  struct total {
+    double seconds = 0.0;
+    std::uint64_t count = 0;
+    double mean() const { return count == 0 ? 0.0 : seconds / static_cast<double>(count); }
+  };
+  std::map<std::pair<std::uint32_t, operation>, total> durations_; ///< of training actions, by stage and operation
+};
+
+/// 1 - busy / (ranks * span) of one step, where the span runs from the first action's start to the last one's end.
+double measured_bubble(const std::vector<slice_batch>& slices);
+
+} // namespace troupe

@@ -1,0 +1,117 @@
+#include "runtime/reference_trainer.hpp"
+
+#include "model/gemm.hpp"
+#include "runtime/digest.hpp"
+#include "runtime/journal.hpp"
+#include "runtime/run_rules.hpp"
+#include "runtime/training_state.hpp"
+
+#include <chrono>
+#include <cmath>
+
+namespace troupe {
+
+namespace {
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// The whole model on one thread.
+class reference {
+public:
+  reference(const run_spec& spec, const model_family& family, const data_source& data, const run_options& options)
+      : spec_(spec), data_(data), options_(options), layer_count_(family.layer_count(spec.model)),
+        state_(spec, family, {0, layer_count_}, options.resume, pool_) {}
+
+  /// The mean loss over the microbatches of a step; in training also the sums of their gradients.
+  double pass(const step_id& at, std::uint32_t microbatches) {
+    double loss = 0.0;
+    for (std::uint32_t microbatch = 0; microbatch < microbatches; ++microbatch) {
+      const microbatch_data cut = data_.sample(at, microbatch);
+      const pass_context context{.seed = spec_.training.seed,
+                                 .step = at.step,
+                                 .microbatch = microbatch,
+                                 .microbatches = microbatches,
+                                 .sequences = spec_.training.microbatch_size,
+                                 .sequence_length = spec_.model.sequence_length,
+                                 .mode = at.mode,
+                                 .tokens = *cut.tokens,
+                                 .targets = *cut.targets,
+                                 .pool = &pool_};
+      state_.model().forward({}, context);
+      loss += state_.model().last_loss();
+      if (at.mode == pass_mode::train)
+        state_.model().backward({}, context);
+    }
+    return loss / microbatches;
+  }
+
+  step_closed train(std::uint64_t step) {
+    const double start = seconds_now();
+    const step_id at{step, pass_mode::train};
+    const double loss = pass(at, spec_.training.microbatches);
+    if (state_.has_tied_replica())
+      state_.add_tied_gradient(state_.tied_replica_gradient());
+    const clip_decision clipped = clip_gradients(state_.gradient_squares(), spec_.optimizer.clip);
+    if (!std::isfinite(loss) || !std::isfinite(clipped.norm))
+      throw run_error("step " + std::to_string(step + 1) + ": found a loss of " + std::to_string(loss) +
+                      " and a gradient norm of " + std::to_string(clipped.norm) +
+                      ", expected finite numbers (a lower learning rate may help)");
+    const double rate = learning_rate_at(spec_.optimizer, step);
+    state_.apply({step, rate, clipped.scale});
+    if (state_.has_tied_replica())
+      state_.set_tied_replica(state_.tied_owner_value());
+    return {at, loss, clipped.norm, rate, seconds_now() - start};
+  }
+
+  step_closed validate(std::uint64_t step) {
+    const double start = seconds_now();
+    const step_id at{step, pass_mode::evaluate};
+    return {at, pass(at, spec_.validation.microbatches), 0.0, 0.0, seconds_now() - start};
+  }
+
+  void save(std::uint64_t steps_done) {
+    checkpoint_writer writer(spec_.checkpoint.directory, spec_, steps_done,
+                             make_optimizer(spec_.optimizer)->state_names());
+    writer.add(state_.snapshot(pool_));
+    const std::filesystem::path generation = writer.commit(layer_count_);
+    if (options_.on_checkpoint)
+      options_.on_checkpoint(generation.string());
+  }
+
+  state_hashes hashes() const { return combine(state_.digests()); }
+
+private:
+  const run_spec& spec_;
+  const data_source& data_;
+  const run_options& options_;
+  std::int64_t layer_count_;
+  tensor_pool pool_;
+  stage_state state_;
+};
+
+} // namespace
+
+run_report run_reference(const run_spec& spec, const data_source& data, const run_options& options) {
+  const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
+  const std::uint64_t first = options.resume == nullptr ? 0 : options.resume->steps_done();
+  journal log({.spec = &spec, .family = &family, .options = &options, .first_step = first});
+  set_gemm_threads(static_cast<int>(spec.pipeline.threads_per_stage));
+  reference trainer(spec, family, data, options);
+  bool interrupted = false;
+  for (std::uint64_t step = first; step < final_step(spec) && !interrupted; ++step) {
+    log.add(trainer.train(step));
+    const std::uint64_t done = step + 1;
+    interrupted = options.interrupts != nullptr && *options.interrupts > 0 && done < final_step(spec);
+    if (checkpoint_due(spec, done, interrupted || done == final_step(spec)))
+      trainer.save(done);
+    if (validation_due(spec, done) && !interrupted)
+      log.add(trainer.validate(step));
+  }
+  const state_hashes hashes = trainer.hashes();
+  log.add(run_closed{hashes.weights_sha256, hashes.optimizer_sha256, {}, interrupted});
+  return log.finish();
+}
+
+} // namespace troupe

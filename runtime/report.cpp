@@ -1,0 +1,127 @@
+#include "runtime/report.hpp"
+
+#include "model/error.hpp"
+#include "runtime/run_spec.pb.h"
+#include "runtime/run_spec_proto.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstddef>
+
+namespace troupe {
+
+namespace {
+
+namespace pb = google::protobuf;
+using json = nlohmann::ordered_json;
+using pb::FieldDescriptor;
+
+/// One field of a message with its type: protobuf's own JSON would make strings of 64-bit numbers.
+json field_to_json(const pb::Message& message, const FieldDescriptor* field) {
+  const pb::Reflection& access = *message.GetReflection();
+  switch (field->cpp_type()) {
+  case FieldDescriptor::CPPTYPE_STRING:
+    return access.GetString(message, field);
+  case FieldDescriptor::CPPTYPE_DOUBLE:
+    return access.GetDouble(message, field);
+  case FieldDescriptor::CPPTYPE_BOOL:
+    return access.GetBool(message, field);
+  case FieldDescriptor::CPPTYPE_INT64:
+    return access.GetInt64(message, field);
+  case FieldDescriptor::CPPTYPE_UINT64:
+    return access.GetUInt64(message, field);
+  case FieldDescriptor::CPPTYPE_UINT32:
+    return access.GetUInt32(message, field);
+  default:
+    break;
+  }
+  TROUPE_CHECK(false, "the run spec has no field of another type");
+}
+
+json message_to_json(const pb::Message& message) {
+  json result = json::object();
+  const pb::Descriptor& type = *message.GetDescriptor();
+  for (int index = 0; index < type.field_count(); ++index) {
+    const FieldDescriptor* field = type.field(index);
+    result[field->name()] = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE
+                                ? message_to_json(message.GetReflection()->GetMessage(message, field))
+                                : field_to_json(message, field);
+  }
+  return result;
+}
+
+json spec_to_json(const run_spec& spec) {
+  proto::RunSpec message;
+  to_message(spec, message);
+  return message_to_json(message);
+}
+
+json rank_to_json(const rank_report& rank) {
+  return {{"rank", rank.rank},
+          {"node", rank.node},
+          {"stages", rank.stages},
+          {"busy_seconds", rank.usage.busy_seconds},
+          {"peak_stash_microbatches", rank.usage.peak_stash_microbatches},
+          {"peak_stash_bytes", rank.usage.peak_stash_bytes},
+          {"recomputed_microbatches", rank.usage.recomputed_microbatches}};
+}
+
+json optional_to_json(const std::optional<double>& value) {
+  return value ? json(*value) : json(nullptr);
+}
+
+template <typename Item, typename Convert>
+json list_to_json(const std::vector<Item>& items, const Convert& convert) {
+  json list = json::array();
+  for (const Item& item : items)
+    list.push_back(convert(item));
+  return list;
+}
+
+} // namespace
+
+double median_after_warmup(const std::vector<double>& values) {
+  if (values.empty())
+    return 0.0;
+  const std::size_t dropped = values.size() > 2 ? std::clamp<std::size_t>(values.size() / 10, 1, 10) : 0;
+  std::vector<double> kept(values.begin() + static_cast<std::ptrdiff_t>(dropped), values.end());
+  std::ranges::sort(kept);
+  const std::size_t middle = kept.size() / 2;
+  return kept.size() % 2 == 1 ? kept[middle] : (kept[middle - 1] + kept[middle]) / 2;
+}
+
+void fill_rates(run_report& report, double tokens_per_step, double flops_per_step) {
+  const double seconds = median_after_warmup(report.step_seconds);
+  report.tokens_per_second = seconds > 0.0 ? tokens_per_step / seconds : 0.0;
+  report.model_flops_per_second = seconds > 0.0 ? flops_per_step / seconds : 0.0;
+}
+
+std::string to_json(const run_report& report, const std::string& version) {
+  const json document = {{"version", version},
+                         {"weights_sha256", report.weights_sha256},
+                         {"optimizer_sha256", report.optimizer_sha256},
+                         {"schedule", report.schedule},
+                         {"interrupted", report.interrupted},
+                         {"tokens_per_second", report.tokens_per_second},
+                         {"model_flops_per_second", report.model_flops_per_second},
+                         {"bubble_fraction", optional_to_json(report.bubble_fraction)},
+                         {"predicted_bubble_fraction", optional_to_json(report.predicted_bubble_fraction)},
+                         {"first_step", report.first_step},
+                         {"losses", report.losses},
+                         {"gradient_norms", report.gradient_norms},
+                         {"validations", list_to_json(report.validations,
+                                                      [](const validation_point& one) {
+                                                        return json{{"step", one.step}, {"loss", one.loss}};
+                                                      })},
+                         {"step_seconds", report.step_seconds},
+                         {"ranks", list_to_json(report.ranks, rank_to_json)},
+                         {"recoveries", json::array()},
+                         {"spec", spec_to_json(report.spec)}};
+  // Names of nodes and files may be any bytes; JSON is UTF-8. nlohmann writes the shortest digits that give a double
+  // back.
+  constexpr int indent = 2;
+  return document.dump(indent, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+} // namespace troupe

@@ -1,0 +1,39 @@
+// What a caller may add to a run that does not change its result: where to trace to, whom to tell, when to stop early.
+#pragma once
+
+#include "model/model_spec.hpp"
+#include "runtime/checkpoint.hpp"
+#include "runtime/report.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+namespace troupe {
+
+/// One finished training step.
+struct step_progress {
+  std::uint64_t step = 0;  ///< steps done, from 1; after a resume it goes on from the checkpoint's
+  std::uint64_t steps = 0; ///< steps done when this run ends
+  double loss = 0.0;       ///< mean over the step's microbatches
+  double gradient_norm = 0.0;
+  double learning_rate = 0.0;
+  double tokens_per_second = 0.0;
+  double bubble_fraction = 0.0; ///< 0 for the reference
+  double seconds = 0.0;         ///< that this step took
+};
+
+/// The callbacks run on one thread at a time, and never after the run has returned.
+struct run_options {
+  std::filesystem::path trace;        ///< empty: none
+  const checkpoint* resume = nullptr; ///< where to go on from; null: from the seed
+  std::function<void(const step_progress&)> on_step;
+  std::function<void(const validation_point&)> on_validation;
+  std::function<void(const std::string& generation)> on_checkpoint; ///< the path of a committed generation
+  const std::atomic<int>* interrupts = nullptr; ///< above 0: finish the step, write a checkpoint if asked for, return
+  const model_family* family = nullptr;         ///< null: the built-in family that the spec names
+};
+
+} // namespace troupe

@@ -1,0 +1,28 @@
+// When things are due in a run. The scheduler and the reference trainer ask the same questions and must get the same
+// answers.
+#pragma once
+
+#include "runtime/run_spec.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace troupe {
+
+/// Steps done when the run ends by itself.
+inline std::uint64_t final_step(const run_spec& spec) {
+  const training_spec& training = spec.training;
+  return training.stop_after == 0 ? training.steps : std::min(training.steps, training.stop_after);
+}
+
+inline bool validation_due(const run_spec& spec, std::uint64_t steps_done) {
+  return spec.validation.every != 0 && steps_done % spec.validation.every == 0;
+}
+
+/// `last`: the run ends with this step, by itself or because the user asked.
+inline bool checkpoint_due(const run_spec& spec, std::uint64_t steps_done, bool last) {
+  const checkpoint_spec& wanted = spec.checkpoint;
+  return !wanted.directory.empty() && (last || (wanted.every != 0 && steps_done % wanted.every == 0));
+}
+
+} // namespace troupe

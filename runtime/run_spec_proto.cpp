@@ -1,0 +1,149 @@
+#include "runtime/run_spec_proto.hpp"
+
+#include "model/error.hpp"
+#include "runtime/nearest.hpp"
+#include "runtime/run_spec.pb.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+// In the order of the enumerators.
+const std::vector<std::string> token_words = {"bytes", "uint16"};
+const std::vector<std::string> recompute_words = {"none", "full"};
+
+template <class Choice>
+const std::string& to_word(Choice value, const std::vector<std::string>& words) {
+  return words[static_cast<std::size_t>(value)];
+}
+
+template <class Choice>
+Choice to_choice(const char* field, const std::string& word, const std::vector<std::string>& words) {
+  const auto found = std::find(words.begin(), words.end(), word);
+  if (found == words.end())
+    throw spec_error(
+        fmt::format("{}: found '{}', expected {}{}", field, word, fmt::join(words, " or "), did_you_mean(word, words)));
+  return static_cast<Choice>(found - words.begin());
+}
+
+void write_model(const model_spec& from, proto::ModelSpec& to) {
+  to.set_family(from.family);
+  to.set_layers(from.layers);
+  to.set_width(from.width);
+  to.set_heads(from.heads);
+  to.set_vocabulary(from.vocabulary);
+  to.set_sequence_length(from.sequence_length);
+  to.set_embedding_width(from.embedding_width);
+  to.set_dropout(from.dropout);
+  to.set_tied_head(from.tied_head);
+}
+
+void write_training(const training_spec& from, proto::TrainingSpec& to) {
+  to.set_steps(from.steps);
+  to.set_microbatches(from.microbatches);
+  to.set_microbatch_size(from.microbatch_size);
+  to.set_seed(from.seed);
+  to.set_stop_after(from.stop_after);
+}
+
+void write_optimizer(const optimizer_spec& from, proto::OptimizerSpec& to) {
+  to.set_kind(from.kind);
+  to.set_learning_rate(from.learning_rate);
+  to.set_minimum_learning_rate(from.minimum_learning_rate);
+  to.set_warmup_steps(from.warmup_steps);
+  to.set_decay_steps(from.decay_steps);
+  to.set_beta1(from.beta1);
+  to.set_beta2(from.beta2);
+  to.set_epsilon(from.epsilon);
+  to.set_weight_decay(from.weight_decay);
+  to.set_momentum(from.momentum);
+  to.set_clip(from.clip);
+}
+
+void write_pipeline(const pipeline_spec& from, proto::PipelineSpec& to) {
+  to.set_stages(from.stages);
+  to.set_chunks(from.chunks);
+  to.set_schedule(from.schedule);
+  to.set_recompute(to_word(from.recomputation, recompute_words));
+  to.set_threads_per_stage(from.threads_per_stage);
+  to.set_partition(from.partition);
+}
+
+model_spec read_model(const proto::ModelSpec& from) {
+  return {.family = from.family(),
+          .layers = from.layers(),
+          .width = from.width(),
+          .heads = from.heads(),
+          .vocabulary = from.vocabulary(),
+          .sequence_length = from.sequence_length(),
+          .embedding_width = from.embedding_width(),
+          .dropout = from.dropout(),
+          .tied_head = from.tied_head()};
+}
+
+optimizer_spec read_optimizer(const proto::OptimizerSpec& from) {
+  return {.kind = from.kind(),
+          .learning_rate = from.learning_rate(),
+          .minimum_learning_rate = from.minimum_learning_rate(),
+          .warmup_steps = from.warmup_steps(),
+          .decay_steps = from.decay_steps(),
+          .beta1 = from.beta1(),
+          .beta2 = from.beta2(),
+          .epsilon = from.epsilon(),
+          .weight_decay = from.weight_decay(),
+          .momentum = from.momentum(),
+          .clip = from.clip()};
+}
+
+pipeline_spec read_pipeline(const proto::PipelineSpec& from) {
+  return {.stages = from.stages(),
+          .chunks = from.chunks(),
+          .schedule = from.schedule(),
+          .recomputation = to_choice<recompute>("pipeline.recompute", from.recompute(), recompute_words),
+          .threads_per_stage = from.threads_per_stage(),
+          .partition = from.partition()};
+}
+
+} // namespace
+
+void to_message(const run_spec& spec, proto::RunSpec& out) {
+  write_model(spec.model, *out.mutable_model());
+  out.mutable_data()->set_path(spec.data.path);
+  out.mutable_data()->set_tokens(to_word(spec.data.tokens, token_words));
+  out.mutable_data()->set_validation_fraction(spec.data.validation_fraction);
+  write_training(spec.training, *out.mutable_training());
+  write_optimizer(spec.optimizer, *out.mutable_optimizer());
+  write_pipeline(spec.pipeline, *out.mutable_pipeline());
+  out.mutable_validation()->set_every(spec.validation.every);
+  out.mutable_validation()->set_microbatches(spec.validation.microbatches);
+  out.mutable_checkpoint()->set_directory(spec.checkpoint.directory);
+  out.mutable_checkpoint()->set_every(spec.checkpoint.every);
+  out.mutable_checkpoint()->set_keep(spec.checkpoint.keep);
+}
+
+run_spec from_message(const proto::RunSpec& message) {
+  const proto::DataSpec& data = message.data();
+  const proto::TrainingSpec& training = message.training();
+  return {.model = read_model(message.model()),
+          .data = {.path = data.path(),
+                   .tokens = to_choice<token_format>("data.tokens", data.tokens(), token_words),
+                   .validation_fraction = data.validation_fraction()},
+          .training = {.steps = training.steps(),
+                       .microbatches = training.microbatches(),
+                       .microbatch_size = training.microbatch_size(),
+                       .seed = training.seed(),
+                       .stop_after = training.stop_after()},
+          .optimizer = read_optimizer(message.optimizer()),
+          .pipeline = read_pipeline(message.pipeline()),
+          .validation = {.every = message.validation().every(), .microbatches = message.validation().microbatches()},
+          .checkpoint = {.directory = message.checkpoint().directory(),
+                         .every = message.checkpoint().every(),
+                         .keep = message.checkpoint().keep()}};
+}
+
+} // namespace troupe

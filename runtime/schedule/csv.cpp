@@ -1,0 +1,141 @@
+#include "runtime/schedule/csv.hpp"
+
+#include "model/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <string_view>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::uintmax_t maximum_file_bytes = std::uintmax_t{256} << 20;
+constexpr std::uint32_t no_rank = std::numeric_limits<std::uint32_t>::max();
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view blanks = " \t\r";
+  const std::size_t first = text.find_first_not_of(blanks);
+  if (first == std::string_view::npos)
+    return {};
+  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+/// The text before the next `separator`, which is removed from `rest` together with it.
+std::string_view take_until(std::string_view& rest, char separator) {
+  const std::size_t end = rest.find(separator);
+  const std::string_view part = rest.substr(0, end);
+  rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  return part;
+}
+
+/// What a message may show of a file that could hold anything.
+std::string quotable(std::string_view text) {
+  constexpr std::size_t shown = 32;
+  std::string result(text.substr(0, shown));
+  std::replace_if(
+      result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text.size() > shown ? result + "..." : result;
+}
+
+std::vector<action> parse_row(std::string_view line, const std::string& name, std::size_t row) {
+  std::vector<action> list;
+  for (std::size_t column = 1; !line.empty(); ++column) {
+    const std::string_view cell = trim(take_until(line, ','));
+    if (cell.empty())
+      continue;
+    const auto one = parse_action(cell);
+    if (!one)
+      throw spec_error(fmt::format("{}: row {}, column {}: found '{}', expected an action such as 0F3: stage, one of "
+                                   "F I W B, microbatch",
+                                   name, row, column, quotable(cell)));
+    list.push_back(*one);
+  }
+  if (list.empty())
+    throw spec_error(
+        fmt::format("{}: row {}: found no action, expected at least one, as each row is a rank", name, row));
+  return list;
+}
+
+/// Numbers as large as the count of all actions cannot be right, and would size the tables.
+void check_numbers(const schedule& plan, std::size_t count) {
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
+    for (const action& one : plan.actions[rank])
+      if (one.stage >= count || one.microbatch >= count)
+        throw spec_error(
+            fmt::format("{}: row {}: found {}, expected stage and microbatch below {}, the number of actions",
+                        plan.name, rank + 1, to_string(one), count));
+}
+
+/// The rank of a stage is that of the first row which has it.
+std::vector<std::uint32_t> find_ranks(const schedule& plan) {
+  std::vector<std::uint32_t> rank_of_stage;
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
+    for (const action& one : plan.actions[rank]) {
+      if (one.stage >= rank_of_stage.size())
+        rank_of_stage.resize(std::size_t{one.stage} + 1, no_rank);
+      if (rank_of_stage[one.stage] == no_rank)
+        rank_of_stage[one.stage] = rank;
+    }
+  const auto gap = std::find(rank_of_stage.begin(), rank_of_stage.end(), no_rank);
+  if (gap != rank_of_stage.end())
+    throw spec_error(fmt::format("{}: found no action of stage {}, expected some, because there is a stage {}",
+                                 plan.name, gap - rank_of_stage.begin(), rank_of_stage.size() - 1));
+  return rank_of_stage;
+}
+
+} // namespace
+
+std::string to_csv(const schedule& plan) {
+  std::string text;
+  for (const std::vector<action>& list : plan.actions) {
+    for (std::size_t i = 0; i < list.size(); ++i)
+      text += (i == 0 ? "" : ",") + to_string(list[i]);
+    text += '\n';
+  }
+  return text;
+}
+
+schedule parse_csv(const std::string& text, const std::string& name) {
+  schedule result;
+  result.name = name;
+  std::size_t count = 0;
+  std::string_view rest = text;
+  rest = rest.substr(0, rest.find_last_not_of(" \t\r\n") + 1);
+  for (std::size_t row = 1; !rest.empty(); ++row) {
+    result.actions.push_back(parse_row(take_until(rest, '\n'), name, row));
+    count += result.actions.back().size();
+  }
+  if (count == 0)
+    throw spec_error(fmt::format("{}: found no actions, expected a row of them for each rank", name));
+  result.ranks = static_cast<std::uint32_t>(result.actions.size());
+  check_numbers(result, count);
+  for (const std::vector<action>& list : result.actions)
+    for (const action& one : list)
+      result.microbatches = std::max(result.microbatches, one.microbatch + 1);
+  result.rank_of_stage = find_ranks(result);
+  return result;
+}
+
+schedule read_csv(const std::string& path) {
+  std::error_code failure;
+  const std::filesystem::file_status status = std::filesystem::status(path, failure);
+  if (!std::filesystem::exists(status))
+    throw spec_error(fmt::format("{}: found no such file, expected a schedule in CSV", path));
+  if (!std::filesystem::is_regular_file(status))
+    throw spec_error(fmt::format("{}: found something else than a regular file, expected a schedule in CSV", path));
+  const std::uintmax_t size = std::filesystem::file_size(path, failure);
+  if (failure || size > maximum_file_bytes)
+    throw spec_error(fmt::format("{}: found {} bytes, expected at most {}", path, size, maximum_file_bytes));
+  std::ifstream file(path, std::ios::binary);
+  std::string text(size, '\0');
+  if (!file.read(text.data(), static_cast<std::streamsize>(size)))
+    throw spec_error(fmt::format("{}: found a file that cannot be read, expected a schedule in CSV", path));
+  return parse_csv(text, path);
+}
+
+} // namespace troupe

@@ -1,0 +1,21 @@
+// Schedules as CSV files: one row a rank, one action a cell, in PyTorch's text form.
+#pragma once
+
+#include "runtime/schedule/schedule.hpp"
+
+#include <string>
+
+namespace troupe {
+
+std::string to_csv(const schedule& plan);
+
+/// Reads to_csv's form: cells may have blanks around them, empty cells are skipped. `name` stands in error messages and
+/// becomes the schedule's name. The number of microbatches and the rank of each stage follow from the actions; whether
+/// they make a schedule that can run is check_schedule's business. Throws spec_error naming row, column, what was found
+/// and what was expected.
+schedule parse_csv(const std::string& text, const std::string& name);
+
+/// parse_csv of a file. Throws spec_error when it is missing, not a regular file, or larger than 256 MiB.
+schedule read_csv(const std::string& path);
+
+} // namespace troupe

@@ -1,0 +1,48 @@
+// The table of schedule generators, one function and one file each, and what they share. A new schedule is a new file
+// here, its declaration below and its row in generators.cpp.
+#pragma once
+
+#include "runtime/schedule/schedule.hpp"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace troupe {
+
+/// Builds one kind of schedule. The request has at least one rank, microbatch and chunk, and is not too large; the
+/// generator throws spec_error for what its own rules exclude.
+using schedule_generator = schedule (*)(const schedule_request&);
+
+struct generator_entry {
+  const char* name;
+  const char* summary; ///< one line for help texts
+  schedule_generator generate;
+};
+
+/// All generators, in the order in which help texts list them.
+std::span<const generator_entry> generator_table();
+
+schedule generate_naive(const schedule_request& request);
+schedule generate_gpipe(const schedule_request& request);
+schedule generate_one_f_one_b(const schedule_request& request);
+
+/// Throws spec_error naming the rule unless each rank has one stage.
+void require_one_chunk(const schedule_request& request);
+
+/// Stage s on rank s mod ranks: one stage a rank, or with chunks a loop that passes every rank `chunks` times.
+std::vector<std::uint32_t> loop_placement(const schedule_request& request);
+
+/// The request's name and sizes, the given rank for each stage, and an empty list for each rank.
+schedule without_actions(const schedule_request& request, std::vector<std::uint32_t> rank_of_stage);
+
+/// Microbatches [first, last) of a step.
+struct microbatch_range {
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+};
+
+/// Appends `op` of `stage` for each microbatch of `range`, ascending.
+void append_each(std::vector<action>& list, std::uint32_t stage, operation op, microbatch_range range);
+
+} // namespace troupe

@@ -1,0 +1,32 @@
+#include "runtime/schedule/json.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace troupe {
+
+std::string to_json(const schedule& plan, const schedule_facts& facts, const simulation& timing) {
+  using json = nlohmann::ordered_json;
+  json document;
+  document["name"] = plan.name;
+  document["microbatches"] = plan.microbatches;
+  document["rank_of_stage"] = plan.rank_of_stage;
+  document["canonical"] = facts.canonical;
+  document["peak_by_stage"] = facts.peak_by_stage;
+  document["makespan"] = timing.makespan;
+  document["bubble_fraction"] = timing.bubble_fraction;
+  json& ranks = document["ranks"] = json::array();
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank) {
+    json actions = json::array();
+    for (const timed_action& one : timing.ranks[rank])
+      actions.push_back({{"action", to_string(one.what)}, {"start", one.start}, {"end", one.end}});
+    ranks.push_back({{"rank", rank},
+                     {"busy", timing.busy[rank]},
+                     {"span", timing.span[rank]},
+                     {"peak_stash", facts.peak_by_rank[rank]},
+                     {"actions", std::move(actions)}});
+  }
+  // A file name may hold any bytes; those that are not UTF-8 are replaced.
+  return document.dump(2, ' ', false, json::error_handler_t::replace) + '\n';
+}
+
+} // namespace troupe

@@ -1,0 +1,298 @@
+#include "runtime/stage_runner.hpp"
+
+#include "model/gemm.hpp"
+#include "runtime/digest.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace troupe {
+
+std::uint32_t evaluation_window(const plan& pipeline) {
+  return pipeline.order.stages() + 2;
+}
+
+stage_runner::stage_runner(rank_setup setup) : setup_(std::move(setup)), lives_(setup_.pipeline->ranks(), 1) {
+  const run_spec& spec = *setup_.spec;
+  const plan& pipeline = *setup_.pipeline;
+  for (const std::uint32_t stage : pipeline.stages_of(setup_.rank))
+    stages_.emplace(stage, stage_state(spec, *setup_.family, pipeline.stages[stage], setup_.start, pool_));
+  const std::int64_t sequences = spec.training.microbatch_size;
+  activation_shape_ = setup_.family->activation_shape(spec.model, sequences);
+  tokens_length_ = static_cast<std::size_t>(sequences * spec.model.sequence_length);
+  targets_length_ = static_cast<std::size_t>(sequences * setup_.family->targets_per_sequence(spec.model));
+  evaluation_list_ = evaluation_actions(pipeline.order, setup_.rank, spec.validation.microbatches);
+  if (stages_.contains(0))
+    credit_.tokens = pipeline.facts.peak_by_stage.front() + injection_lookahead;
+  if (stages_.contains(last_stage()))
+    credit_.targets = pipeline.facts.peak_by_stage.back() + injection_lookahead;
+  steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
+}
+
+rank_ready stage_runner::ready() const { return {setup_.rank, setup_.life, credit_}; }
+
+// What is due
+
+const std::vector<action>& stage_runner::list() const {
+  return current_->mode == pass_mode::train ? setup_.pipeline->order.actions[setup_.rank] : evaluation_list_;
+}
+
+bool stage_runner::inputs_ready(const action& next) const {
+  const message_place place{*current_, next.stage, next.microbatch};
+  switch (next.op) {
+  case operation::forward:
+    return (next.stage == 0 ? tokens_.has(place) : activations_.has(place)) &&
+           (next.stage != last_stage() || targets_.has(place));
+  case operation::backward_input:
+  case operation::backward:
+    return next.stage == last_stage() || gradients_.has(place);
+  case operation::backward_weight:
+    return true;
+  }
+  return false;
+}
+
+bool stage_runner::can_run() const {
+  switch (phase_) {
+  case phase::idle: {
+    const bool replica_due =
+        std::any_of(stages_.begin(), stages_.end(), [](const auto& s) { return s.second.has_tied_replica(); }) &&
+        replica_steps_ < steps_done_ && !tied_value_;
+    return (opening_ && !replica_due) || (digest_request_ && digest_request_->steps_done == steps_done_);
+  }
+  case phase::running:
+    return all_done() || inputs_ready(list()[position_]);
+  case phase::closing: {
+    const bool owner =
+        std::any_of(stages_.begin(), stages_.end(), [](const auto& s) { return s.second.has_tied_owner(); });
+    return !owner || !tied_gradient_.empty();
+  }
+  case phase::awaiting_decision:
+    return decision_.has_value();
+  }
+  return false;
+}
+
+rank_outputs stage_runner::run_next() {
+  TROUPE_CHECK(can_run(), "a rank was asked to run with nothing due");
+  rank_outputs out;
+  switch (phase_) {
+  case phase::idle:
+    if (opening_)
+      begin_step();
+    else
+      send_digests(out);
+    break;
+  case phase::running:
+    if (all_done())
+      close_list(out);
+    else
+      run_action(list()[position_], out);
+    break;
+  case phase::closing:
+    send_report(out);
+    break;
+  case phase::awaiting_decision:
+    apply_decision(out);
+    break;
+  }
+  return out;
+}
+
+void stage_runner::begin_step() {
+  if (stage_state* replica = tied_replica_stage(); replica != nullptr && tied_value_) {
+    replica->set_tied_replica(tied_value_->values);
+    replica_steps_ = tied_value_->at.step + 1;
+    tied_value_.reset();
+  }
+  current_ = opening_->at;
+  opening_.reset();
+  position_ = 0;
+  slices_.clear();
+  activations_.forget();
+  gradients_.forget();
+  tokens_.forget();
+  targets_.forget();
+  phase_ = phase::running;
+}
+
+void stage_runner::run_action(const action& next, rank_outputs& out) {
+  set_gemm_threads(static_cast<int>(setup_.spec->pipeline.threads_per_stage));
+  action_slice slice{next, setup_.clock(), 0.0};
+  if (next.op == operation::forward)
+    run_forward(next, out);
+  else
+    run_backward(next, out);
+  slice.end = setup_.clock();
+  usage_.busy_seconds += slice.end - slice.start;
+  slices_.push_back(slice);
+  ++position_;
+}
+
+void stage_runner::close_list(rank_outputs& out) {
+  out.emplace_back(slice_batch{setup_.rank, *current_, slices_});
+  if (current_->mode == pass_mode::evaluate) {
+    phase_ = phase::idle;
+    out.emplace_back(step_report{setup_.rank, setup_.life, *current_, {}, usage_});
+    return;
+  }
+  phase_ = phase::closing;
+  if (stage_state* replica = tied_replica_stage())
+    deliver(tied_gradient_message{route_to(setup_.pipeline->rank_of(0)), *current_,
+                                  pool_.copy(replica->tied_replica_gradient())},
+            out);
+}
+
+void stage_runner::send_report(rank_outputs& out) {
+  if (stage_state* owner = tied_owner_stage())
+    owner->add_tied_gradient(tied_gradient_);
+  tied_gradient_ = {};
+  usage_.recomputed_microbatches = 0;
+  step_report report{setup_.rank, setup_.life, *current_, {}, {}};
+  for (auto& [stage, state] : stages_) {
+    report.squares.push_back({stage, state.gradient_squares()});
+    usage_.recomputed_microbatches += state.model().recomputed_microbatches();
+  }
+  report.usage = usage_;
+  out.emplace_back(std::move(report));
+  phase_ = phase::awaiting_decision;
+}
+
+void stage_runner::apply_decision(rank_outputs& out) {
+  const step_decision decision = *std::exchange(decision_, std::nullopt);
+  phase_ = phase::idle;
+  steps_done_ = decision.at.step + 1;
+  for (auto& [stage, state] : stages_)
+    state.apply({decision.at.step, decision.learning_rate, decision.gradient_scale});
+  if (stage_state* owner = tied_owner_stage())
+    deliver(tied_value_message{route_to(setup_.pipeline->rank_of(last_stage())), decision.at,
+                               pool_.copy(owner->tied_owner_value())},
+            out);
+  if (decision.snapshot == take_snapshot::no)
+    return;
+  rank_snapshot taken{setup_.rank, setup_.life, steps_done_, {}};
+  for (const auto& [stage, state] : stages_)
+    std::ranges::move(state.snapshot(pool_), std::back_inserter(taken.layers));
+  out.emplace_back(std::move(taken));
+}
+
+void stage_runner::send_digests(rank_outputs& out) {
+  digest_request_.reset();
+  digest_report report{setup_.rank, setup_.life, {}};
+  for (const auto& [stage, state] : stages_)
+    std::ranges::move(state.digests(), std::back_inserter(report.layers));
+  out.emplace_back(std::move(report));
+}
+
+// One action
+
+pass_context stage_runner::context_for(const action& next) {
+  pass_context at;
+  at.seed = setup_.spec->training.seed;
+  at.step = current_->step;
+  at.microbatch = next.microbatch;
+  at.microbatches = microbatches_of(current_->mode);
+  at.sequences = setup_.spec->training.microbatch_size;
+  at.sequence_length = setup_.spec->model.sequence_length;
+  at.mode = current_->mode;
+  if (next.stage == 0)
+    at.tokens = *held_tokens_.at(next.microbatch);
+  if (next.stage == last_stage())
+    at.targets = *held_targets_.at(next.microbatch);
+  at.pool = &pool_;
+  return at;
+}
+
+void stage_runner::run_forward(const action& next, rank_outputs& out) {
+  const message_place place{*current_, next.stage, next.microbatch};
+  stage_model& model = stages_.at(next.stage).model();
+  const std::uint32_t peak = setup_.pipeline->facts.peak_by_stage[next.stage];
+  if (current_->mode == pass_mode::train && model.stashed_microbatches() >= peak)
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": " + to_string(next) +
+                         " would stash more than the schedule's " + std::to_string(peak) + " microbatches");
+  tensor input;
+  if (next.stage == 0)
+    held_tokens_[next.microbatch] = tokens_.take(place);
+  else
+    input = activations_.take(place);
+  if (next.stage == last_stage())
+    held_targets_[next.microbatch] = targets_.take(place);
+  tensor output = model.forward(input, context_for(next));
+  note_stash();
+  if (next.stage == last_stage())
+    out.emplace_back(loss_message{setup_.rank, setup_.life, *current_, next.microbatch, model.last_loss()});
+  else
+    deliver(activation_message{route_to(setup_.pipeline->rank_of(next.stage + 1)), *current_, next.stage + 1,
+                               next.microbatch, std::move(output)},
+            out);
+  if (current_->mode == pass_mode::evaluate)
+    release(next, out);
+}
+
+void stage_runner::run_backward(const action& next, rank_outputs& out) {
+  stage_model& model = stages_.at(next.stage).model();
+  const pass_context at = context_for(next);
+  if (next.op == operation::backward_weight) {
+    model.backward_weight(at);
+    release(next, out);
+    return;
+  }
+  tensor output_gradient;
+  if (next.stage != last_stage())
+    output_gradient = gradients_.take({*current_, next.stage, next.microbatch});
+  tensor input_gradient =
+      next.op == operation::backward ? model.backward(output_gradient, at) : model.backward_input(output_gradient, at);
+  note_stash();
+  if (next.stage > 0)
+    deliver(gradient_message{route_to(setup_.pipeline->rank_of(next.stage - 1)), *current_, next.stage - 1,
+                             next.microbatch, std::move(input_gradient)},
+            out);
+  if (next.op == operation::backward)
+    release(next, out);
+}
+
+void stage_runner::release(const action& done, rank_outputs& out) {
+  const std::size_t tokens = done.stage == 0 ? held_tokens_.erase(done.microbatch) : 0;
+  const std::size_t targets = done.stage == last_stage() ? held_targets_.erase(done.microbatch) : 0;
+  // A validation has its own bound: the scheduler counts the losses that came back.
+  if (current_->mode == pass_mode::evaluate || tokens + targets == 0)
+    return;
+  credit_.tokens += tokens;
+  credit_.targets += targets;
+  out.emplace_back(credit_message{setup_.rank, setup_.life, credit_});
+}
+
+void stage_runner::note_stash() {
+  std::uint64_t bytes = 0;
+  std::uint32_t microbatches = 0;
+  for (auto& [stage, state] : stages_) {
+    bytes += state.model().stash_bytes();
+    microbatches += static_cast<std::uint32_t>(state.model().stashed_microbatches());
+  }
+  usage_.peak_stash_bytes = std::max(usage_.peak_stash_bytes, bytes);
+  usage_.peak_stash_microbatches = std::max(usage_.peak_stash_microbatches, microbatches);
+}
+
+route stage_runner::route_to(std::uint32_t rank) const {
+  return {setup_.rank, rank, setup_.life, lives_[rank]};
+}
+
+template <class Message>
+void stage_runner::deliver(Message message, rank_outputs& out) {
+  if (message.via.target_rank == setup_.rank)
+    accept(message);
+  else
+    out.emplace_back(std::move(message));
+}
+
+stage_state* stage_runner::tied_replica_stage() {
+  const auto found = std::ranges::find_if(stages_, [](const auto& s) { return s.second.has_tied_replica(); });
+  return found == stages_.end() ? nullptr : &found->second;
+}
+
+stage_state* stage_runner::tied_owner_stage() {
+  const auto found = std::ranges::find_if(stages_, [](const auto& s) { return s.second.has_tied_owner(); });
+  return found == stages_.end() ? nullptr : &found->second;
+}
+
+} // namespace troupe

@@ -1,0 +1,151 @@
+// The state machine of one rank: takes messages in any order, runs the rank's actions in the schedule's order, and
+// returns what to send. Knows neither actors nor threads; time comes from a clock that is passed in.
+#pragma once
+
+#include "runtime/message_box.hpp"
+#include "runtime/plan.hpp"
+#include "runtime/run_spec.hpp"
+#include "runtime/traffic.hpp"
+#include "runtime/training_state.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <variant>
+#include <vector>
+
+namespace troupe {
+
+/// Seconds since some fixed moment.
+using run_clock = std::function<double()>;
+
+/// What a rank is made from. All pointers outlive the rank.
+struct rank_setup {
+  const run_spec* spec = nullptr;
+  const model_family* family = nullptr;
+  const plan* pipeline = nullptr;
+  const checkpoint* start = nullptr; ///< null: weights are drawn from the seed
+  std::uint32_t rank = 0;
+  incarnation life = 1;
+  run_clock clock;
+};
+
+using rank_output = std::variant<activation_message, gradient_message, tied_gradient_message, tied_value_message,
+                                 loss_message, credit_message, step_report, slice_batch, rank_snapshot, digest_report>;
+using rank_outputs = std::vector<rank_output>;
+
+/// Invariants, whatever arrives in whatever order:
+/// - actions run in the list's order, each once, and only with all their inputs;
+/// - a stage holds the stash of at most its schedule's peak of microbatches, and a bounded number of waiting messages;
+/// - what was seen before, belongs to a step that is over, or comes from or goes to a former incarnation, is dropped;
+/// - what no correct peer could have sent throws protocol_error and changes nothing.
+class stage_runner {
+public:
+  /// Builds and fills the rank's stages. Throws checkpoint_error.
+  explicit stage_runner(rank_setup setup);
+
+  /// The first message to the scheduler.
+  rank_ready ready() const;
+
+  void accept(const token_message& in);
+  void accept(const target_message& in);
+  void accept(const activation_message& in);
+  void accept(const gradient_message& in);
+  void accept(const tied_gradient_message& in);
+  void accept(const tied_value_message& in);
+  void accept(const step_opening& in);
+  void accept(const step_decision& in);
+  void accept(const digest_request& in);
+
+  /// True when run_next would do something.
+  bool can_run() const;
+  /// Does the next thing that is due: one action of the list, the report at its end, the update, or the start of a
+  /// step.
+  rank_outputs run_next();
+
+  /// Messages dropped as stale or repeated.
+  std::uint64_t dropped_messages() const { return dropped_; }
+  const rank_usage& usage() const { return usage_; }
+  pool_statistics memory() const { return pool_.statistics(); }
+
+private:
+  enum class phase { idle, running, closing, awaiting_decision };
+
+  // Incoming
+  bool is_current(const route& via);
+  bool is_current(incarnation target);
+  bool is_over(const step_id& at) const;
+  template <class Content>
+  void admit(message_box<Content>& box, const message_place& place, const Content& content, std::uint32_t limit,
+             const char* what);
+  void expect_shape(const tensor& values, const message_place& place, const char* what) const;
+
+  // What is due
+  bool inputs_ready(const action& next) const;
+  bool all_done() const { return position_ == list().size(); }
+  const std::vector<action>& list() const;
+  void begin_step();
+  void run_action(const action& next, rank_outputs& out);
+  void close_list(rank_outputs& out);
+  void send_report(rank_outputs& out);
+  void apply_decision(rank_outputs& out);
+  void send_digests(rank_outputs& out);
+
+  // One action
+  pass_context context_for(const action& next);
+  void run_forward(const action& next, rank_outputs& out);
+  void run_backward(const action& next, rank_outputs& out);
+  void release(const action& done, rank_outputs& out);
+  void note_stash();
+
+  std::uint32_t last_stage() const { return setup_.pipeline->order.stages() - 1; }
+  std::uint32_t microbatches_of(pass_mode mode) const;
+  /// How many messages may wait when the sender keeps at most `peak` microbatches in training.
+  std::uint32_t limit_of(pass_mode mode, std::uint32_t peak) const;
+  route route_to(std::uint32_t rank) const;
+  /// Hands a message to this rank itself, or to `out` for another one.
+  template <class Message>
+  void deliver(Message message, rank_outputs& out);
+  stage_state* tied_replica_stage();
+  stage_state* tied_owner_stage();
+
+  rank_setup setup_;
+  tensor_pool pool_;
+  std::map<std::uint32_t, stage_state> stages_; ///< by stage
+  std::vector<incarnation> lives_;              ///< the newest known incarnation of each rank
+  std::vector<action> evaluation_list_;
+  shape activation_shape_;
+  std::size_t tokens_length_ = 0;
+  std::size_t targets_length_ = 0;
+
+  phase phase_ = phase::idle;
+  std::optional<step_id> current_;  ///< the step that runs, or the last one that ran
+  std::uint64_t steps_done_ = 0;    ///< training steps whose update is applied
+  std::uint64_t replica_steps_ = 0; ///< the same for the tied parameter's replica
+  std::size_t position_ = 0;        ///< in the list
+  std::vector<action_slice> slices_;
+  rank_usage usage_;
+  credit_totals credit_;           ///< given so far
+  std::uint64_t dropped_ = 0;
+
+  message_box<tensor> activations_;
+  message_box<tensor> gradients_;
+  message_box<token_block> tokens_;
+  message_box<token_block> targets_;
+  std::map<std::uint32_t, token_block> held_tokens_; ///< by microbatch, from F until W
+  std::map<std::uint32_t, token_block> held_targets_;
+  tensor tied_gradient_; ///< of the current step, empty until it arrives
+  std::optional<tied_value_message> tied_value_;
+  std::optional<step_opening> opening_;
+  std::optional<step_decision> decision_;
+  std::optional<digest_request> digest_request_;
+};
+
+/// How many microbatches a validation may have in flight: enough to fill the pipeline, with one to spare at each end.
+std::uint32_t evaluation_window(const plan& pipeline);
+
+/// How many tokens and targets may wait at a rank ahead of the microbatches it works on.
+inline constexpr std::uint32_t injection_lookahead = 2;
+
+} // namespace troupe

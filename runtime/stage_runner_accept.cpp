@@ -1,0 +1,163 @@
+// The half of stage_runner that lets messages in: what is stale or repeated is dropped, what breaks the rules is
+// refused.
+#include "runtime/stage_runner.hpp"
+
+namespace troupe {
+
+namespace {
+
+std::string place_text(const message_place& place) {
+  return "step " + std::to_string(place.at.step) + ", stage " + std::to_string(place.stage) + ", microbatch " +
+         std::to_string(place.microbatch);
+}
+
+} // namespace
+
+bool stage_runner::is_current(incarnation target) {
+  const bool current = target == setup_.life;
+  dropped_ += current ? 0 : 1;
+  return current;
+}
+
+bool stage_runner::is_current(const route& via) {
+  if (via.source_rank >= lives_.size())
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": found a message from rank " +
+                         std::to_string(via.source_rank) + ", expected a rank below " + std::to_string(lives_.size()));
+  if (via.source_incarnation < lives_[via.source_rank]) {
+    ++dropped_;
+    return false;
+  }
+  if (!is_current(via.target_incarnation))
+    return false;
+  lives_[via.source_rank] = via.source_incarnation;
+  return true;
+}
+
+bool stage_runner::is_over(const step_id& at) const {
+  if (!current_)
+    return at.step < steps_done_;
+  return at < *current_ || (at == *current_ && (phase_ == phase::idle || phase_ == phase::awaiting_decision));
+}
+
+std::uint32_t stage_runner::microbatches_of(pass_mode mode) const {
+  return mode == pass_mode::train ? setup_.spec->training.microbatches : setup_.spec->validation.microbatches;
+}
+
+std::uint32_t stage_runner::limit_of(pass_mode mode, std::uint32_t peak) const {
+  return mode == pass_mode::train ? peak : evaluation_window(*setup_.pipeline);
+}
+
+template <class Content>
+void stage_runner::admit(message_box<Content>& box, const message_place& place, const Content& content,
+                         std::uint32_t limit, const char* what) {
+  if (is_over(place.at) || box.knows(place)) {
+    ++dropped_;
+    return;
+  }
+  const std::string found = "rank " + std::to_string(setup_.rank) + ": found " + what + " for " + place_text(place);
+  if (!stages_.contains(place.stage) || place.microbatch >= microbatches_of(place.at.mode))
+    throw protocol_error(found + ", expected a stage of this rank and a microbatch below " +
+                         std::to_string(microbatches_of(place.at.mode)));
+  const std::uint64_t newest = current_ ? current_->step + 1 : steps_done_;
+  if (place.at.step > newest)
+    throw protocol_error(found + ", expected a step up to " + std::to_string(newest));
+  if (box.waiting(place.stage) >= limit)
+    throw protocol_error(found + " beyond the " + std::to_string(limit) + " that may wait");
+  box.put(place, content);
+}
+
+void stage_runner::expect_shape(const tensor& values, const message_place& place, const char* what) const {
+  if (values.extents() != activation_shape_)
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": found " + what + " of shape " +
+                         to_string(values.extents()) + " for " + place_text(place) + ", expected " +
+                         to_string(activation_shape_));
+}
+
+void stage_runner::accept(const token_message& in) {
+  if (!is_current(in.target_incarnation))
+    return;
+  if (in.tokens == nullptr || in.tokens->size() != tokens_length_)
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": expected " + std::to_string(tokens_length_) +
+                         " tokens a microbatch");
+  admit(tokens_, {in.at, 0, in.microbatch}, in.tokens, limit_of(in.at.mode, setup_.pipeline->facts.peak_by_stage.front() + injection_lookahead), "tokens");
+}
+
+void stage_runner::accept(const target_message& in) {
+  if (!is_current(in.target_incarnation))
+    return;
+  if (in.targets == nullptr || in.targets->size() != targets_length_)
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": expected " + std::to_string(targets_length_) +
+                         " targets a microbatch");
+  admit(targets_, {in.at, last_stage(), in.microbatch}, in.targets, limit_of(in.at.mode, setup_.pipeline->facts.peak_by_stage.back() + injection_lookahead),
+        "targets");
+}
+
+void stage_runner::accept(const activation_message& in) {
+  if (!is_current(in.via))
+    return;
+  const message_place place{in.at, in.stage, in.microbatch};
+  expect_shape(in.values, place, "an activation");
+  // The stage before keeps the stash of each microbatch until this stage has sent the gradient back.
+  const std::uint32_t before =
+      in.stage == 0 || in.stage > last_stage() ? 0 : setup_.pipeline->facts.peak_by_stage[in.stage - 1];
+  admit(activations_, place, in.values, limit_of(in.at.mode, before), "an activation");
+}
+
+void stage_runner::accept(const gradient_message& in) {
+  if (!is_current(in.via))
+    return;
+  const message_place place{in.at, in.stage, in.microbatch};
+  expect_shape(in.values, place, "a gradient");
+  const std::uint32_t stashed = in.stage > last_stage() ? 0 : setup_.pipeline->facts.peak_by_stage[in.stage];
+  admit(gradients_, place, in.values, stashed, "a gradient");
+}
+
+void stage_runner::accept(const tied_gradient_message& in) {
+  if (!is_current(in.via))
+    return;
+  if (in.at.step > steps_done_)
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": found a tied gradient of step " +
+                         std::to_string(in.at.step) + ", expected one up to " + std::to_string(steps_done_));
+  if (is_over(in.at) || !tied_gradient_.empty()) {
+    ++dropped_;
+    return;
+  }
+  tied_gradient_ = in.values;
+}
+
+void stage_runner::accept(const tied_value_message& in) {
+  if (!is_current(in.via))
+    return;
+  if (in.at.step < replica_steps_)
+    ++dropped_;
+  else
+    tied_value_ = in;
+}
+
+void stage_runner::accept(const step_opening& in) {
+  if (!is_current(in.target_incarnation))
+    return;
+  if (current_ && in.at <= *current_)
+    ++dropped_;
+  else
+    opening_ = in;
+}
+
+void stage_runner::accept(const step_decision& in) {
+  if (!is_current(in.target_incarnation))
+    return;
+  if (is_over(in.at) && !(current_ && in.at == *current_ && phase_ == phase::awaiting_decision))
+    ++dropped_;
+  else if (!current_ || in.at != *current_ || phase_ != phase::awaiting_decision)
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": found a decision on step " +
+                         std::to_string(in.at.step) + " before the rank's report");
+  else
+    decision_ = in;
+}
+
+void stage_runner::accept(const digest_request& in) {
+  if (is_current(in.target_incarnation))
+    digest_request_ = in;
+}
+
+} // namespace troupe

@@ -1,0 +1,101 @@
+// The state machine of the scheduler: opens and closes steps, injects microbatches on credit, gathers losses and norms,
+// and decides clip scale and learning rate. Knows neither actors nor threads.
+#pragma once
+
+#include "runtime/data.hpp"
+#include "runtime/plan.hpp"
+#include "runtime/run_spec.hpp"
+#include "runtime/stage_runner.hpp"
+#include "runtime/traffic.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace troupe {
+
+/// What the scheduler works from. All pointers outlive it.
+struct coordinator_setup {
+  const run_spec* spec = nullptr;
+  const plan* pipeline = nullptr;
+  const data_source* data = nullptr;
+  std::uint64_t steps_done = 0; ///< where a resumed run goes on
+  run_clock clock;
+};
+
+/// A message to one rank.
+struct rank_order {
+  std::uint32_t rank = 0;
+  std::variant<token_message, target_message, step_opening, step_decision, digest_request> what;
+};
+
+/// To a rank, or to the recorder.
+using coordinator_output = std::variant<rank_order, step_closed, run_closed>;
+using coordinator_outputs = std::vector<coordinator_output>;
+
+/// Invariants, whatever arrives in whatever order:
+/// - a rank is never sent more tokens or targets than it gave credit for;
+/// - a step is closed once, after all its losses and all ranks' reports, and its sums run in a stated order;
+/// - at most one checkpoint is being written; the step that needs the next one stays open until then;
+/// - messages of former incarnations are dropped.
+class step_coordinator {
+public:
+  explicit step_coordinator(coordinator_setup setup);
+
+  coordinator_outputs accept(const rank_ready& in);
+  coordinator_outputs accept(const credit_message& in);
+  /// Throws run_error when the loss is not finite.
+  coordinator_outputs accept(const loss_message& in);
+  coordinator_outputs accept(const step_report& in);
+  coordinator_outputs accept(const checkpoint_committed& in);
+  coordinator_outputs accept(const digest_report& in);
+  /// The user wants the run to end: the step in flight is the last one.
+  void interrupt() { interrupted_ = true; }
+
+private:
+  enum class phase { gathering_ranks, in_step, finishing, closed };
+
+  bool is_current(std::uint32_t rank, incarnation life) const;
+  void grant(const credit_totals& credit);
+  std::uint32_t microbatches() const;
+  void open(const step_id& at, coordinator_outputs& out);
+  void inject(coordinator_outputs& out);
+  const microbatch_data& data_for(std::uint32_t microbatch);
+  void close_if_complete(coordinator_outputs& out);
+  void close_training_step(double loss, coordinator_outputs& out);
+  void open_after(const step_id& closed, coordinator_outputs& out);
+  void request_digests(coordinator_outputs& out);
+  void finish_if_complete(coordinator_outputs& out);
+  template <class Order>
+  void to_all(Order order, coordinator_outputs& out) const;
+
+  coordinator_setup setup_;
+  std::uint64_t last_step_; ///< steps done at the end of the run
+  phase phase_ = phase::gathering_ranks;
+  bool interrupted_ = false;
+  bool ended_early_ = false;
+  std::vector<incarnation> lives_;
+  std::vector<bool> ready_;
+  std::vector<rank_usage> usage_;
+
+  step_id at_;
+  double opened_ = 0.0;
+  std::uint64_t steps_done_ = 0;
+  credit_totals granted_; ///< by the ranks, since the run began
+  credit_totals used_;    ///< in training
+  std::uint32_t tokens_sent_ = 0; ///< in this step
+  std::uint32_t targets_sent_ = 0;
+  std::map<std::uint32_t, microbatch_data> sampled_; ///< of which only one half was sent yet
+  std::vector<std::optional<double>> losses_;        ///< by microbatch
+  std::uint32_t losses_seen_ = 0;
+  std::map<std::uint32_t, std::vector<double>> squares_; ///< by stage
+  std::vector<bool> reported_;
+  std::uint64_t checkpoint_in_flight_ = 0; ///< steps done of the one being written; 0: none
+  std::vector<layer_digests> digests_;
+  std::vector<bool> digested_;
+};
+
+} // namespace troupe

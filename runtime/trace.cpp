@@ -1,0 +1,64 @@
+#include "runtime/trace.hpp"
+
+#include "model/error.hpp"
+#include "runtime/file_io.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+
+namespace troupe {
+
+namespace {
+
+constexpr double microseconds = 1e6; ///< the format's unit, per second
+
+/// Chrome's trace event format: "M" names a track (a thread of the one process), "X" is a slice with its duration.
+std::string name_event(std::uint32_t rank) {
+  return fmt::format(R"({{"ph":"M","pid":1,"tid":{0},"name":"thread_name","args":{{"name":"rank {0}"}}}})", rank);
+}
+
+std::string order_event(std::uint32_t rank) {
+  return fmt::format(R"({{"ph":"M","pid":1,"tid":{0},"name":"thread_sort_index","args":{{"sort_index":{0}}}}})", rank);
+}
+
+std::string slice_event(std::uint32_t rank, const step_id& at, const action_slice& slice) {
+  return fmt::format(R"({{"ph":"X","pid":1,"tid":{},"ts":{:.3f},"dur":{:.3f},"name":"{}","cat":"{}",)"
+                     R"("args":{{"step":{},"stage":{},"microbatch":{},"mode":"{}"}}}})",
+                     rank, slice.start * microseconds, (slice.end - slice.start) * microseconds, to_string(slice.what),
+                     letter(slice.what.op), at.step, slice.what.stage, slice.what.microbatch,
+                     at.mode == pass_mode::train ? "train" : "evaluate");
+}
+
+} // namespace
+
+trace_writer::trace_writer(const std::filesystem::path& path, std::uint32_t ranks) : path_(path), out_(path) {
+  if (!out_)
+    throw_system_error(error_kind::spec, path, "create", errno);
+  out_ << '[';
+  for (std::uint32_t rank = 0; rank < ranks; ++rank) {
+    write(name_event(rank));
+    write(order_event(rank));
+  }
+}
+
+trace_writer::~trace_writer() = default;
+
+void trace_writer::write(const std::string& event) {
+  out_ << (first_ ? "\n" : ",\n") << event;
+  first_ = false;
+}
+
+void trace_writer::add(const slice_batch& batch) {
+  for (const action_slice& slice : batch.slices)
+    write(slice_event(batch.rank, batch.at, slice));
+}
+
+void trace_writer::close() {
+  out_ << "\n]\n";
+  out_.close();
+  if (!out_)
+    throw run_error(path_.string() + ": found a disk that refused a part of the trace, expected room for all of it");
+}
+
+} // namespace troupe

@@ -1,0 +1,156 @@
+// The promise: same seed, same weights, bit for bit, whatever the schedule and the number of stages.
+#include "actors/run.hpp"
+#include "runtime/reference_trainer.hpp"
+#include "tests/support/same_result.hpp"
+#include "tests/support/scratch_directory.hpp"
+#include "tests/support/tiny_run.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <functional>
+#include <set>
+#include <string>
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+run_report reference_of(const run_spec& spec) { return run_reference(spec, made_up_data(spec), {}); }
+run_report pipeline_of(const run_spec& spec) { return run_pipeline(spec, made_up_data(spec), {}); }
+
+/// Runs `spec` through every number of stages, schedule and recomputation, and compares each with the reference.
+void check_matrix(run_spec spec) {
+  const run_report reference = reference_of(spec);
+  for (const std::uint32_t stages : {1U, 2U, 3U, 4U, 6U})
+    for (const std::string schedule : {"naive", "gpipe", "1f1b"})
+      for (const recompute recomputation : {recompute::none, recompute::full}) {
+        spec.pipeline.stages = stages;
+        spec.pipeline.schedule = schedule;
+        spec.pipeline.recomputation = recomputation;
+        INFO(stages << " stages, " << schedule << ", recompute " << (recomputation == recompute::full ? "full" : "none"));
+        check_same_result(pipeline_of(spec), reference);
+      }
+}
+
+} // namespace
+
+TEST_CASE("a plain run has the reference's bits in every pipeline", "[equality]") { check_matrix(tiny_spec()); }
+
+TEST_CASE("a clipped run has the reference's bits in every pipeline", "[equality]") {
+  run_spec spec = tiny_spec();
+  spec.optimizer.clip = 0.05;
+  CHECK(reference_of(spec).gradient_norms.front() > spec.optimizer.clip);
+  check_matrix(spec);
+}
+
+TEST_CASE("a run with dropout has the reference's bits in every pipeline", "[equality]") {
+  run_spec spec = tiny_spec();
+  spec.model.dropout = 0.2;
+  check_matrix(spec);
+}
+
+TEST_CASE("a tied head has the reference's bits in every pipeline", "[equality]") {
+  run_spec spec = tiny_spec();
+  spec.model.tied_head = true;
+  check_matrix(spec);
+}
+
+TEST_CASE("tied head, dropout and clipping together have the reference's bits in every pipeline", "[equality]") {
+  run_spec spec = tiny_spec();
+  spec.model.tied_head = true;
+  spec.model.dropout = 0.1;
+  spec.optimizer.clip = 0.05;
+  check_matrix(spec);
+}
+
+TEST_CASE("layers that do not divide evenly have the reference's bits in every pipeline", "[equality]") {
+  run_spec spec = tiny_spec();
+  spec.model.layers = 5;
+  check_matrix(spec);
+}
+
+TEST_CASE("sgd with momentum has the reference's bits in every pipeline", "[equality]") {
+  run_spec spec = tiny_spec();
+  spec.optimizer.kind = "sgd";
+  check_matrix(spec);
+}
+
+TEST_CASE("the mlp family has the reference's bits in every pipeline", "[equality]") {
+  run_spec spec = tiny_spec();
+  spec.model.family = "mlp";
+  check_matrix(spec);
+}
+
+TEST_CASE("fewer microbatches than stages, and one, have the reference's bits", "[equality]") {
+  run_spec spec = tiny_spec();
+  spec.training.microbatches = GENERATE(1U, 2U, 3U);
+  const run_report reference = reference_of(spec);
+  for (const std::string schedule : {"naive", "gpipe", "1f1b"}) {
+    spec.pipeline.stages = 4;
+    spec.pipeline.schedule = schedule;
+    INFO(schedule);
+    check_same_result(pipeline_of(spec), reference);
+  }
+}
+
+TEST_CASE("a partition by hand has the reference's bits", "[equality]") {
+  run_spec spec = tiny_spec();
+  const run_report reference = reference_of(spec);
+  spec.pipeline.stages = 3;
+  spec.pipeline.partition = GENERATE("1,1,4", "4,1,1", "2,3,1");
+  check_same_result(pipeline_of(spec), reference);
+}
+
+TEST_CASE("everything that defines the run changes the bits", "[equality]") {
+  std::set<std::string> hashes;
+  const auto note = [&](const std::function<void(run_spec&)>& change) {
+    run_spec spec = tiny_spec();
+    change(spec);
+    const run_report report = reference_of(spec);
+    CHECK(hashes.insert(report.weights_sha256).second);
+  };
+  note([](run_spec&) {});
+  note([](run_spec& spec) { spec.training.seed = 8; });
+  note([](run_spec& spec) { spec.training.microbatches = 5; });
+  note([](run_spec& spec) { spec.training.steps = 2; });
+  note([](run_spec& spec) { spec.model.dropout = 0.1; });
+  note([](run_spec& spec) { spec.model.tied_head = true; });
+  note([](run_spec& spec) { spec.optimizer.learning_rate = 2e-2; });
+  note([](run_spec& spec) { spec.optimizer.clip = 0.05; });
+}
+
+TEST_CASE("a run stopped and resumed with another number of stages has the reference's bits", "[equality][checkpoint]") {
+  const scratch_directory scratch;
+  run_spec spec = tiny_spec();
+  spec.model.tied_head = GENERATE(false, true);
+  spec.model.dropout = 0.1;
+  spec.training.steps = 5;
+  const run_report reference = reference_of(spec);
+
+  run_spec first = spec;
+  first.pipeline.stages = 4;
+  first.training.stop_after = 2;
+  first.checkpoint.directory = (scratch.path() / "checkpoints").string();
+  const run_report before = pipeline_of(first);
+  CHECK(before.losses.size() == 2);
+
+  for (const std::uint32_t stages : {1U, 3U, 6U}) {
+    std::vector<std::string> warnings;
+    const checkpoint start = checkpoint::open_latest(first.checkpoint.directory, warnings);
+    CHECK(start.steps_done() == 2);
+    run_options options;
+    options.resume = &start;
+    run_spec rest = spec;
+    rest.pipeline.stages = stages;
+    rest.pipeline.schedule = "gpipe";
+    INFO(stages << " stages");
+    const run_report after = run_pipeline(rest, made_up_data(rest), options);
+    CHECK(after.first_step == 2);
+    CHECK(after.weights_sha256 == reference.weights_sha256);
+    CHECK(after.optimizer_sha256 == reference.optimizer_sha256);
+    CHECK(bits_of(after.losses) == bits_of({reference.losses.begin() + 2, reference.losses.end()}));
+    // The reference goes on from the same checkpoint, too.
+    CHECK(run_reference(rest, made_up_data(rest), options).weights_sha256 == reference.weights_sha256);
+  }
+}

@@ -1,0 +1,36 @@
+# Shows that architecture_test.cmake can fail: each broken rule is named with its file and line, and a clean tree passes.
+#   cmake -DSCRATCH=<directory> -P architecture_self_test.cmake
+cmake_minimum_required(VERSION 3.25)
+
+# Checks a tree that holds one file with one include, on its third line.
+function(check_tree file include expected)
+  file(REMOVE_RECURSE ${SCRATCH})
+  file(WRITE ${SCRATCH}/${file} "// A line.\n\n#include ${include}\n")
+  execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${SCRATCH} -P ${CMAKE_CURRENT_LIST_DIR}/architecture_test.cmake
+                  RESULT_VARIABLE code ERROR_VARIABLE said)
+  file(REMOVE_RECURSE ${SCRATCH})
+  if(expected STREQUAL accepted AND NOT code EQUAL 0)
+    message(FATAL_ERROR "${include} in ${file} was refused, expected it to pass:\n${said}")
+  endif()
+  if(expected STREQUAL refused AND (code EQUAL 0 OR NOT said MATCHES "${file}:3: "))
+    message(FATAL_ERROR "${include} in ${file}: found exit code ${code}, expected a refusal of ${file}:3:\n${said}")
+  endif()
+endfunction()
+
+check_tree(model/tensor.cpp "\"model/tensor.hpp\"" accepted)
+check_tree(model/layers/gelu.cpp "\"runtime/data.hpp\"" refused)
+check_tree(model/tensor.cpp "<fstream>" refused)
+check_tree(model/tensor.cpp "<thread>" refused)
+check_tree(model/tensor.hpp "<caf/all.hpp>" refused)
+check_tree(runtime/report.cpp "\"runtime/run_spec.pb.h\"" accepted)
+check_tree(runtime/report.hpp "\"runtime/run_spec.pb.h\"" refused)
+check_tree(runtime/reference_trainer.cpp "<chrono>" accepted)
+check_tree(runtime/schedule/check.cpp "<thread>" refused)
+check_tree(runtime/data.cpp "\"actors/run.hpp\"" refused)
+check_tree(runtime/data.cpp "<caf/all.hpp>" refused)
+check_tree(actors/stage.cpp "\"model/tensor.hpp\"" accepted)
+check_tree(actors/stage.cpp "\"model/layers/linear.hpp\"" refused)
+check_tree(actors/run.cpp "\"cli/progress.hpp\"" refused)
+check_tree(cli/main.cpp "\"actors/run.hpp\"" accepted)
+check_tree(cli/main.cpp "\"tests/support/tiny_run.hpp\"" refused)
+check_tree(examples/two_stages.cpp "\"cli/progress.hpp\"" refused)

@@ -1,0 +1,120 @@
+#include "model/error.hpp"
+#include "runtime/schedule/check.hpp"
+#include "runtime/schedule/csv.hpp"
+#include "runtime/schedule/json.hpp"
+#include "tests/support/random_schedule.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <unistd.h>
+
+using namespace troupe;
+
+namespace {
+
+std::string refusal_of(const std::string& text) {
+  try {
+    parse_csv(text, "x.csv");
+  } catch (const spec_error& refused) {
+    return refused.what();
+  }
+  return "";
+}
+
+std::string refusal_to_read(const std::filesystem::path& path) {
+  try {
+    read_csv(path.string());
+  } catch (const spec_error& refused) {
+    return refused.what();
+  }
+  return "";
+}
+
+} // namespace
+
+TEST_CASE("a schedule as CSV has a row for each rank") {
+  CHECK(to_csv(generate_schedule({"1f1b", 2, 2, 1})) == "0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n");
+}
+
+TEST_CASE("a schedule survives its CSV form") {
+  std::mt19937 random(3);
+  for (int round = 0; round < 200; ++round) {
+    const schedule plan = test::random_schedule(random);
+    CHECK(parse_csv(to_csv(plan), plan.name) == plan);
+  }
+}
+
+TEST_CASE("empty cells, blanks, CRLF and a missing last newline are read over") {
+  const schedule plan = parse_csv("0F0,,0F1,0B0,0B1,,\r\n , 1F0 ,1B0,\t1F1,1B1\n\n\n", "1f1b");
+  CHECK(plan == generate_schedule({"1f1b", 2, 2, 1}));
+  CHECK(parse_csv("0F0,0B0", "naive") == generate_schedule({"naive", 1, 1, 1}));
+}
+
+TEST_CASE("a cell that is no action is named by row and column") {
+  CHECK(refusal_of("0F0,0B0\n1F0,,1X0") ==
+        "x.csv: row 2, column 3: found '1X0', expected an action such as 0F3: stage, one of F I W B, microbatch");
+  CHECK(refusal_of("(0F3;7B1)OVERLAP_F_B").find("row 1, column 1: found '(0F3;7B1)OVERLAP_F_B'") != std::string::npos);
+}
+
+TEST_CASE("what a message shows of a file is short and printable") {
+  const std::string refused = refusal_of("\x1b[31m" + std::string(1000, 'x'));
+  CHECK(refused.find("found '?[31mxxxxxxxxxxxxxxxxxxxxxxxxxxx...'") != std::string::npos);
+}
+
+TEST_CASE("a row without actions is refused") {
+  CHECK(refusal_of("0F0,0B0\n,,\n1F0,1B0") ==
+        "x.csv: row 2: found no action, expected at least one, as each row is a rank");
+  for (const char* text : {"", "\n\n", " \r\n"})
+    CHECK(refusal_of(text) == "x.csv: found no actions, expected a row of them for each rank");
+}
+
+TEST_CASE("a stage without actions is refused") {
+  CHECK(refusal_of("0F0,0B0\n2F0,2B0") ==
+        "x.csv: found no action of stage 1, expected some, because there is a stage 2");
+}
+
+TEST_CASE("numbers beyond the count of actions are refused before they size a table") {
+  CHECK(refusal_of("0F0,0B0\n1F0,1B4294967295") ==
+        "x.csv: row 2: found 1B4294967295, expected stage and microbatch below 4, the number of actions");
+  CHECK(refusal_of("4294967295F0,0B0") ==
+        "x.csv: row 1: found 4294967295F0, expected stage and microbatch below 2, the number of actions");
+}
+
+TEST_CASE("a file is read as a schedule of its name") {
+  const auto path = std::filesystem::temp_directory_path() / ("troupe_csv_test_" + std::to_string(getpid()) + ".csv");
+  std::ofstream(path) << "0F0,0B0\n";
+  CHECK(read_csv(path.string()) == parse_csv("0F0,0B0\n", path.string()));
+  std::filesystem::remove(path);
+  CHECK(refusal_to_read(path) == path.string() + ": found no such file, expected a schedule in CSV");
+  CHECK(refusal_to_read(std::filesystem::temp_directory_path()).find("found something else than a regular file") !=
+        std::string::npos);
+}
+
+TEST_CASE("the JSON form has the lists, their times and the facts") {
+  const schedule plan = generate_schedule({"1f1b", 2, 2, 1});
+  const auto document = nlohmann::json::parse(to_json(plan, check_schedule(plan), simulate(plan, {{{}}})));
+  CHECK(document["name"] == "1f1b");
+  CHECK(document["microbatches"] == 2);
+  CHECK(document["rank_of_stage"] == std::vector<int>{0, 1});
+  CHECK(document["canonical"] == true);
+  CHECK(document["peak_by_stage"] == std::vector<int>{2, 1});
+  CHECK(document["makespan"] == 9.0);
+  CHECK(document["bubble_fraction"].get<double>() == Approx(1.0 / 3.0));
+  REQUIRE(document["ranks"].size() == 2);
+  const auto& last = document["ranks"][1];
+  CHECK(last["rank"] == 1);
+  CHECK(last["busy"] == 6.0);
+  CHECK(last["span"] == 6.0);
+  CHECK(last["peak_stash"] == 1);
+  REQUIRE(last["actions"].size() == 4);
+  CHECK(last["actions"][1] == nlohmann::json{{"action", "1B0"}, {"start", 2.0}, {"end", 4.0}});
+}
+
+TEST_CASE("a schedule named by bytes that are no text still has a JSON form") {
+  schedule plan = generate_schedule({"naive", 1, 1, 1});
+  plan.name = "\xff.csv";
+  CHECK(nlohmann::json::accept(to_json(plan, check_schedule(plan), simulate(plan, {{{}}}))));
+}

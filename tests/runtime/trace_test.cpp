@@ -1,0 +1,64 @@
+#include "model/error.hpp"
+#include "runtime/trace.hpp"
+#include "tests/support/error_text.hpp"
+#include "tests/support/scratch_directory.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+
+using namespace troupe;
+using namespace troupe::test;
+using nlohmann::json;
+
+TEST_CASE("a trace is valid JSON with one named track for each rank and one slice for each action") {
+  const scratch_directory scratch;
+  trace_writer trace(scratch / "t.json", 3);
+  trace.add(
+      {.rank = 2,
+       .at = {.step = 7, .mode = pass_mode::train},
+       .slices = {
+           {.what = {.stage = 5, .op = operation::backward_weight, .microbatch = 4}, .start = 1.5, .end = 1.75}}});
+  trace.add(
+      {.rank = 0,
+       .at = {.step = 8, .mode = pass_mode::evaluate},
+       .slices = {{.what = {.stage = 0, .op = operation::forward, .microbatch = 1}, .start = 2.0, .end = 2.0000005}}});
+  trace.close();
+
+  const json events = json::parse(read_bytes(scratch / "t.json"));
+  std::map<int, std::string> tracks;
+  std::vector<json> slices;
+  for (const json& event : events) {
+    CHECK(event.at("pid") == 1);
+    if (event.at("name") == "thread_name")
+      CHECK(tracks.emplace(event.at("tid"), event.at("args").at("name")).second);
+    if (event.at("ph") == "X")
+      slices.push_back(event);
+  }
+  CHECK(tracks == std::map<int, std::string>{{0, "rank 0"}, {1, "rank 1"}, {2, "rank 2"}});
+  REQUIRE(slices.size() == 2);
+  CHECK(slices[0] == json::parse(R"({"ph":"X","pid":1,"tid":2,"ts":1500000.0,"dur":250000.0,"name":"5W4","cat":"W",
+                                     "args":{"step":7,"stage":5,"microbatch":4,"mode":"train"}})"));
+  CHECK(slices[1] == json::parse(R"({"ph":"X","pid":1,"tid":0,"ts":2000000.0,"dur":0.5,"name":"0F1","cat":"F",
+                                     "args":{"step":8,"stage":0,"microbatch":1,"mode":"evaluate"}})"));
+}
+
+TEST_CASE("a trace without ranks or slices is valid JSON too") {
+  const scratch_directory scratch;
+  trace_writer trace(scratch / "t.json", 0);
+  trace.close();
+  CHECK(json::parse(read_bytes(scratch / "t.json")) == json::array());
+}
+
+TEST_CASE("a trace that cannot be created names path and reason") {
+  CHECK(error_text<spec_error>([] { trace_writer("/nowhere/t.json", 1); }) ==
+        "/nowhere/t.json: cannot create: No such file or directory");
+}
+
+TEST_CASE("a full disk is reported when the trace is closed") {
+  if (!std::filesystem::exists("/dev/full"))
+    return;
+  trace_writer trace("/dev/full", 1);
+  CHECK_THAT(error_text<run_error>([&] { trace.close(); }), Catch::Contains("/dev/full: "));
+}
