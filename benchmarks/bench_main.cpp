@@ -1,5 +1,5 @@
-// troupe_bench: runs the microbenchmarks on one thread. The peak that "of_peak" refers to is in the header of the
-// output.
+// troupe_bench: runs the microbenchmarks on one thread, in CPU time. The peak that "of_peak" refers to is in the header
+// of the output.
 #include "benchmarks/fma_peak.hpp"
 #include "model/gemm.hpp"
 

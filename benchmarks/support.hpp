@@ -13,12 +13,12 @@ namespace troupe::benchmarks {
 
 constexpr std::int64_t B = 4, T = 128, C = 256, V = 256, heads = 4;
 
-/// Wall-clock seconds that `act` took.
+/// Seconds of CPU time that `act` took on the calling thread.
 template <class Action>
 double seconds_of(const Action& act) {
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = thread_cpu_clock::now();
   act();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return std::chrono::duration<double>(thread_cpu_clock::now() - begin).count();
 }
 
 /// Adds GFLOP/s, and their share of one core's peak.

@@ -18,9 +18,10 @@ target_include_directories(troupe_options INTERFACE ${PROJECT_SOURCE_DIR})
 # let the compiler vectorise loops with square roots and selects.
 target_compile_options(troupe_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror
                        -march=${TROUPE_ARCH} -fno-math-errno -fno-trapping-math)
-# GCC 12 warns of overlapping copies inside std::string's operator+ where there are none (GCC bug 105651).
+# GCC 12 warns where nothing is wrong: of overlapping copies inside std::string's operator+ (GCC bug 105651), and, without full
+# optimisation, of uninitialised values inside its own AVX-512 headers (GCC bug 105593).
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  target_compile_options(troupe_options INTERFACE -Wno-restrict)
+  target_compile_options(troupe_options INTERFACE -Wno-restrict -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
 foreach(_sanitizer IN LISTS TROUPE_SANITIZE)
   target_compile_options(troupe_options INTERFACE -fsanitize=${_sanitizer} -fno-omit-frame-pointer)

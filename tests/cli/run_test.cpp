@@ -1,0 +1,169 @@
+// Whole runs of the real program: what they say, what they leave, and how they stop.
+#include "tests/support/run_program.hpp"
+#include "tests/support/scratch_directory.hpp"
+#include "tests/support/trained_checkpoint.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <string>
+#include <vector>
+
+using namespace troupe::test;
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+using nlohmann::json;
+
+namespace {
+
+using arguments = std::vector<std::string>;
+
+arguments small_run_in(const scratch_directory& scratch) {
+  write_bytes(scratch / "text", some_text());
+  return small_run() + arguments{"--data", (scratch / "text").string()};
+}
+
+json report_of(const scratch_directory& scratch, const arguments& flags) {
+  const std::string path = (scratch / "report.json").string();
+  const program_result result = run_program(small_run_in(scratch) + arguments{"--report", path, "--quiet"} + flags);
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK(result.err.empty());
+  return json::parse(read_bytes(path));
+}
+
+} // namespace
+
+TEST_CASE("a pipeline of any shape and the reference report the same hashes and losses") {
+  const scratch_directory scratch;
+  const json reference = report_of(scratch, {"--schedule", "reference"});
+  CHECK(reference["losses"].size() == 4);
+  for (const arguments& flags : std::vector<arguments>{{"--stages", "1"}, {"--stages", "3"}, {"--schedule", "gpipe"}}) {
+    const json pipeline = report_of(scratch, flags);
+    CHECK(pipeline["weights_sha256"] == reference["weights_sha256"]);
+    CHECK(pipeline["optimizer_sha256"] == reference["optimizer_sha256"]);
+    CHECK(pipeline["losses"] == reference["losses"]);
+  }
+  CHECK(report_of(scratch, {"--seed", "2"})["weights_sha256"] != reference["weights_sha256"]);
+}
+
+TEST_CASE("a run that stops and is resumed ends in the same weights") {
+  const scratch_directory scratch;
+  const json whole = report_of(scratch, {});
+  const std::string directory = (scratch / "run").string();
+  report_of(scratch, {"--checkpoint", directory, "--stop-after", "2"});
+  const json rest = report_of(scratch, {"--resume", directory, "--stages", "2"});
+  CHECK(rest["weights_sha256"] == whole["weights_sha256"]);
+  CHECK(rest["losses"] == json({whole["losses"][2], whole["losses"][3]}));
+}
+
+TEST_CASE("the summary shows loss and hash on standard output") {
+  const scratch_directory scratch;
+  const json report = report_of(scratch, {});
+  const program_result result = run_program(small_run_in(scratch) + arguments{"--quiet"});
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.out, Contains("weights_sha256  " + report["weights_sha256"].get<std::string>() + "\n"));
+  CHECK_THAT(result.out, Contains("steps           0 to 4\n"));
+}
+
+TEST_CASE("piped progress is plain lines, first and last step among them, and few however long the run") {
+  const scratch_directory scratch;
+  const program_result result = run_program(small_run_in(scratch) + arguments{"--steps", "500"});
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, StartsWith("step 1/500  loss ") && Contains("\nstep 500/500  loss "));
+  const auto lines = std::count(result.err.begin(), result.err.end(), '\n');
+  CHECK(lines >= 15);
+  CHECK(lines <= 22);
+  CHECK(result.err.find_first_of("\r\x1b") == std::string::npos);
+}
+
+// The number of steps is so large that the test can end only through the signal.
+TEST_CASE("Ctrl-C finishes the step, writes a checkpoint and exits with 130") {
+  const arguments schedule = GENERATE(arguments{"--stages", "2"}, arguments{"--schedule", "reference"});
+  const int signal = GENERATE(SIGINT, SIGTERM);
+  const scratch_directory scratch;
+  const std::string directory = (scratch / "run").string();
+  running_program program(small_run_in(scratch) + schedule +
+                          arguments{"--steps", "1000000000", "--checkpoint", directory});
+  REQUIRE(program.wait_for_error_output("step 1/"));
+  program.send(signal);
+  const program_result result = program.finish();
+  INFO(result.err);
+  CHECK(result.exit_code == 130);
+  CHECK_THAT(result.out, Contains(", interrupted\n") && Contains("troupe train --resume " + directory));
+  const program_result seen = run_program({"inspect", directory});
+  CHECK(seen.exit_code == 0);
+  CHECK_THAT(seen.out, Contains("every file") || Contains("sizes and SHA-256 are as in the manifest"));
+}
+
+TEST_CASE("Ctrl-C without a checkpoint directory leaves nothing and exits with 130") {
+  const scratch_directory scratch;
+  running_program program(small_run_in(scratch) + arguments{"--steps", "1000000000"});
+  REQUIRE(program.wait_for_error_output("step 1/"));
+  program.send(SIGINT);
+  CHECK(program.finish().exit_code == 130);
+  CHECK(names_in(scratch.path()) == std::set<std::string>{"text"});
+}
+
+TEST_CASE("generated text starts with the prompt and depends on nothing but checkpoint, seed and settings") {
+  const scratch_directory scratch;
+  copy_trained_checkpoint(scratch / "run");
+  const auto text = [&](const arguments& flags) {
+    const program_result result =
+        run_program(arguments{"generate", "--checkpoint", (scratch / "run").string(), "--prompt", "All "} + flags);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return result.out;
+  };
+  const std::string first = text({"--tokens", "30"});
+  CHECK_THAT(first, StartsWith("All "));
+  CHECK(first.size() == 4 + 30 + 1); // the prompt, a byte for each token, and the end of the line
+  CHECK(text({"--tokens", "30"}) == first);
+  CHECK(text({"--tokens", "30", "--seed", "2"}) != first);
+  CHECK(text({"--tokens", "0"}) == "All \n");
+}
+
+TEST_CASE("a model of token ids takes and writes ids") {
+  const scratch_directory scratch;
+  std::string ids;
+  for (int i = 0; i < 200; ++i)
+    ids += std::string(1, static_cast<char>(i % 5)) + '\x01'; // 256 to 260
+  write_bytes(scratch / "ids", ids);
+  const std::string directory = (scratch / "run").string();
+  const program_result trained =
+      run_program(small_run() + arguments{"--data", (scratch / "ids").string(), "--tokens", "uint16", "--vocabulary",
+                                          "300", "--checkpoint", directory});
+  INFO(trained.err);
+  REQUIRE(trained.exit_code == 0);
+  const program_result result =
+      run_program({"generate", "--checkpoint", directory, "--prompt", " 256  257", "--tokens", "3"});
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.out, StartsWith("256 257 "));
+  CHECK(std::count(result.out.begin(), result.out.end(), ' ') == 5);
+  for (const char* bad : {"300", "-1", "x", "1,2"}) {
+    const program_result refused = run_program({"generate", "--checkpoint", directory, "--prompt", bad});
+    CHECK(refused.exit_code == 2);
+    CHECK_THAT(refused.err, Contains("--prompt: found '" + std::string(bad) + "', expected token ids from 0 to 299"));
+  }
+}
+
+TEST_CASE("inspect shows a checkpoint, its tensors and a schedule") {
+  const scratch_directory scratch;
+  copy_trained_checkpoint(scratch / "run");
+  const std::string directory = (scratch / "run").string();
+  CHECK_THAT(run_program({"inspect", directory}).out,
+             Contains("step        4 of 4\n") && Contains("width: 8") && Contains(".optimizer.safetensors\n"));
+  CHECK_THAT(run_program({"inspect", directory + "/step-00000002"}).out, Contains("step        2 of 4\n"));
+  CHECK_THAT(run_program({"inspect", directory + "/step-00000002/manifest.textproto"}).out,
+             Contains("step        2 of 4\n"));
+  const program_result tensors = run_program({"inspect", directory + "/step-00000004/layers-0000-0002.safetensors"});
+  CHECK(tensors.exit_code == 0);
+  CHECK_THAT(tensors.out, Contains("wte.weight  [256, 8]\n"));
+  write_bytes(scratch / "own.csv",
+              run_program({"schedule", "gpipe", "--stages", "2", "--microbatches", "3", "--format", "csv"}).out);
+  // gpipe with p ranks, m microbatches and equal times idles (p - 1) / (m + p - 1) of the time.
+  CHECK_THAT(run_program({"inspect", (scratch / "own.csv").string()}).out,
+             Contains("microbatches  3\n") && Contains("bubble        25.0 %") && Contains("canonical     yes"));
+}

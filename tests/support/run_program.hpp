@@ -1,0 +1,114 @@
+// Runs the real program as a child process, without a shell, and reads what it says.
+#pragma once
+
+#include <csignal>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdexcept>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+namespace troupe::test {
+
+struct program_result {
+  int exit_code = -1; ///< 128 + the signal's number if one has ended it
+  std::string out;
+  std::string err;
+};
+
+/// A child whose two outputs are pipes. Its input is /dev/null.
+class running_program {
+public:
+  explicit running_program(std::vector<std::string> arguments, const std::string& path = TROUPE_PROGRAM) {
+    int out[2];
+    int err[2];
+    if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0)
+      throw std::runtime_error("no pipe");
+    arguments.insert(arguments.begin(), path);
+    std::vector<char*> argv;
+    for (std::string& one : arguments)
+      argv.push_back(one.data());
+    argv.push_back(nullptr);
+    child_ = ::fork();
+    if (child_ == 0) {
+      const int null = ::open("/dev/null", O_RDONLY);
+      ::dup2(null, STDIN_FILENO);
+      ::dup2(out[1], STDOUT_FILENO);
+      ::dup2(err[1], STDERR_FILENO);
+      ::execv(path.c_str(), argv.data());
+      ::_exit(127);
+    }
+    ::close(out[1]);
+    ::close(err[1]);
+    pipes_[0] = {.fd = out[0], .events = POLLIN, .revents = 0};
+    pipes_[1] = {.fd = err[0], .events = POLLIN, .revents = 0};
+    if (child_ < 0)
+      throw std::runtime_error("no child process");
+  }
+  ~running_program() {
+    if (child_ > 0) {
+      ::kill(child_, SIGKILL);
+      ::waitpid(child_, nullptr, 0);
+    }
+    for (const pollfd& one : pipes_)
+      if (one.fd >= 0)
+        ::close(one.fd);
+  }
+  running_program(const running_program&) = delete;
+  running_program& operator=(const running_program&) = delete;
+
+  /// Blocks until the error output contains `text`; false when it ends without.
+  bool wait_for_error_output(const std::string& text) {
+    while (result_.err.find(text) == std::string::npos)
+      if (!read_some())
+        return result_.err.find(text) != std::string::npos;
+    return true;
+  }
+
+  void send(int signal) { ::kill(child_, signal); }
+
+  /// Reads both outputs to their end and waits for the child.
+  program_result finish() {
+    while (read_some()) {
+    }
+    int status = 0;
+    ::waitpid(child_, &status, 0);
+    child_ = -1;
+    result_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return result_;
+  }
+
+private:
+  /// Blocks until one of the pipes has something; false when both have ended.
+  bool read_some() {
+    if (pipes_[0].fd < 0 && pipes_[1].fd < 0)
+      return false;
+    if (::poll(pipes_, 2, -1) < 0)
+      return errno == EINTR;
+    for (int i = 0; i < 2; ++i) {
+      if (pipes_[i].fd < 0 || pipes_[i].revents == 0)
+        continue;
+      char buffer[4096];
+      const ssize_t count = ::read(pipes_[i].fd, buffer, sizeof buffer);
+      if (count > 0) {
+        (i == 0 ? result_.out : result_.err).append(buffer, static_cast<std::size_t>(count));
+      } else {
+        ::close(pipes_[i].fd);
+        pipes_[i].fd = -1; // poll skips it from now on
+      }
+    }
+    return true;
+  }
+
+  pid_t child_ = -1;
+  pollfd pipes_[2] = {};
+  program_result result_;
+};
+
+inline program_result run_program(const std::vector<std::string>& arguments) {
+  return running_program(arguments).finish();
+}
+
+} // namespace troupe::test
