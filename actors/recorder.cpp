@@ -10,11 +10,11 @@ using self_pointer = recorder_actor::stateful_pointer<recorder_actor_state>;
 
 template <class Message>
 auto adding(self_pointer self, const observer& watcher) {
-  return [self, watcher](const Message& in) {
+  return on<Message>(self, [self, watcher](const Message& in) {
     self->state.log->add(in);
     if (self->state.log->complete())
-      caf::anon_send(watcher, run_finished{std::make_shared<const run_report>(self->state.log->finish())});
-  };
+      tell(watcher, run_finished{std::make_shared<const run_report>(self->state.log->finish())});
+  });
 }
 
 } // namespace
@@ -22,16 +22,18 @@ auto adding(self_pointer self, const observer& watcher) {
 recorder_actor::behavior_type recorder(self_pointer self, const setup_ptr& setup, const observer& watcher) {
   guard(self, watcher, "the recorder");
   return {
-      [self, setup](const introduction&) {
-        self->state.log.emplace(journal_setup{&setup->spec, setup->family, &setup->pipeline, setup->options,
-                                              setup->first_step(), setup->processors});
-      },
+      on<introduction>(self,
+                       [self, setup](const introduction&) {
+                         self->state.log.emplace(journal_setup{&setup->spec, setup->family, &setup->pipeline,
+                                                               setup->options, setup->first_step(), setup->processors});
+                       }),
       adding<slice_batch>(self, watcher),
       adding<step_closed>(self, watcher),
-      [setup](const checkpoint_committed& in) {
-        if (setup->options->on_checkpoint)
-          setup->options->on_checkpoint(in.generation);
-      },
+      on<checkpoint_committed>(self,
+                               [setup](const checkpoint_committed& in) {
+                                 if (setup->options->on_checkpoint)
+                                   setup->options->on_checkpoint(in.generation);
+                               }),
       adding<run_closed>(self, watcher),
   };
 }

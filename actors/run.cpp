@@ -2,6 +2,7 @@
 
 #include "actors/recorder.hpp"
 #include "actors/scheduler.hpp"
+#include "actors/shell.hpp"
 #include "actors/stage.hpp"
 #include "actors/store.hpp"
 
@@ -65,7 +66,12 @@ public:
 
 private:
   void receive_one(const company& everyone) {
-    self_->receive([&](const run_finished& in) { report_ = in; }, [&](const failure_message& in) { note_failure(in); },
+    const auto ordered = [this](auto act) {
+      const handler_scope scope(mailbox_of(self_));
+      act();
+    };
+    self_->receive([&](const run_finished& in) { ordered([&] { report_ = in; }); },
+                   [&](const failure_message& in) { ordered([&] { note_failure(in); }); },
                    [&](const caf::down_msg& in) { note_down(everyone, in); },
                    caf::after(interrupt_poll) >> [&] { pass_on_interrupt(everyone); });
   }
@@ -90,7 +96,7 @@ private:
     if (interrupt_sent_ || options_.interrupts == nullptr || *options_.interrupts == 0)
       return;
     interrupt_sent_ = true;
-    self_->send(everyone.scheduler, interrupt_message{});
+    tell(everyone.scheduler, interrupt_message{});
   }
 
   caf::scoped_actor self_;
@@ -135,11 +141,11 @@ company spawn_company(caf::actor_system& system, const setup_ptr& setup, const o
 
 void introduce(const company& everyone, const std::shared_ptr<const company>& seen_by_ranks,
                const std::shared_ptr<const company>& seen_by_others) {
-  caf::anon_send(everyone.recorder, introduction{seen_by_others});
-  caf::anon_send(everyone.store, introduction{seen_by_others});
-  caf::anon_send(everyone.scheduler, introduction{seen_by_others});
+  tell(everyone.recorder, introduction{seen_by_others});
+  tell(everyone.store, introduction{seen_by_others});
+  tell(everyone.scheduler, introduction{seen_by_others});
   for (const stage_actor& rank : everyone.ranks)
-    caf::anon_send(rank, introduction{seen_by_ranks});
+    tell(rank, introduction{seen_by_ranks});
 }
 
 run_report run_pipeline(const run_spec& spec, const data_source& data, const run_options& options) {

@@ -11,19 +11,19 @@ using self_pointer = scheduler_actor::stateful_pointer<scheduler_actor_state>;
 void dispatch(self_pointer self, coordinator_output&& output) {
   const company& everyone = *self->state.everyone;
   if (auto* order = std::get_if<rank_order>(&output))
-    std::visit([&](auto& message) { self->send(everyone.ranks[order->rank], std::move(message)); }, order->what);
+    std::visit([&](auto& message) { post(self, everyone.ranks[order->rank], std::move(message)); }, order->what);
   else if (auto* closed = std::get_if<step_closed>(&output))
-    self->send(everyone.recorder, *closed);
+    post(self, everyone.recorder, *closed);
   else
-    self->send(everyone.recorder, std::get<run_closed>(std::move(output)));
+    post(self, everyone.recorder, std::get<run_closed>(std::move(output)));
 }
 
 template <class Message>
 auto accepting(self_pointer self) {
-  return [self](const Message& in) {
+  return on<Message>(self, [self](const Message& in) {
     for (coordinator_output& output : self->state.coordinator->accept(in))
       dispatch(self, std::move(output));
-  };
+  });
 }
 
 } // namespace
@@ -33,14 +33,14 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
   self->state.coordinator.emplace(
       coordinator_setup{&setup->spec, &setup->pipeline, setup->data, setup->first_step(), setup->clock});
   return {
-      [self](const introduction& in) { self->state.everyone = in.everyone; },
+      on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),
       accepting<rank_ready>(self),
       accepting<credit_message>(self),
       accepting<loss_message>(self),
       accepting<step_report>(self),
       accepting<checkpoint_committed>(self),
       accepting<digest_report>(self),
-      [self](const interrupt_message&) { self->state.coordinator->interrupt(); },
+      on<interrupt_message>(self, [self](const interrupt_message&) { self->state.coordinator->interrupt(); }),
   };
 }
 

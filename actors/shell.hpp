@@ -2,11 +2,13 @@
 // text and kind.
 #pragma once
 
+#include "actors/mailbox_order.hpp"
 #include "actors/messages.hpp"
 
 #include <exception>
 #include <new>
 #include <string>
+#include <utility>
 
 namespace troupe {
 
@@ -25,11 +27,46 @@ inline failure_message describe_failure(const std::exception_ptr& thrown, const 
   }
 }
 
+/// Puts a message into the mailbox of `target`, which must accept it. As CAF's send, but for the point at which the
+/// message is complete.
+template <class Handle, class Message>
+void enqueue(const Handle& target, Message&& message, caf::strong_actor_ptr sender, caf::execution_unit* host) {
+  static_assert(
+      caf::response_type_unbox<caf::signatures_of_t<Handle>, caf::detail::type_list<std::decay_t<Message>>>::valid,
+      "the receiver does not accept this message");
+  auto element =
+      caf::make_mailbox_element(std::move(sender), caf::make_message_id(), {}, std::forward<Message>(message));
+  const auto receiver = caf::actor_cast<caf::strong_actor_ptr>(target);
+  before_send(receiver.get());
+  receiver->enqueue(std::move(element), host);
+}
+
+/// Sends from one actor of the company to another.
+template <class Self, class Handle, class Message>
+void post(Self* self, const Handle& target, Message&& message) {
+  enqueue(target, std::forward<Message>(message), self->ctrl(), self->context());
+}
+
+/// Sends from outside the company, or to the observer, who is outside.
+template <class Handle, class Message>
+void tell(const Handle& target, Message&& message) {
+  enqueue(target, std::forward<Message>(message), nullptr, nullptr);
+}
+
+/// A handler of `Message` that does `act`.
+template <class Message, class Self, class Function>
+auto on(Self* self, Function act) {
+  return [self, act](const Message& in) {
+    const handler_scope scope(self->ctrl());
+    act(in);
+  };
+}
+
 /// Installs the shell. Nothing that a handler throws is lost, and none ends as a hang.
 template <class Self>
 void guard(Self* self, const caf::actor& watcher, const std::string& who) {
   self->set_exception_handler([watcher, who](std::exception_ptr& thrown) -> caf::error {
-    caf::anon_send(watcher, describe_failure(thrown, who));
+    tell(watcher, describe_failure(thrown, who));
     return caf::exit_reason::unhandled_exception;
   });
 }

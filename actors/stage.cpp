@@ -14,13 +14,13 @@ void dispatch(self_pointer self, rank_output&& output) {
       [&](auto&& message) {
         using type = std::decay_t<decltype(message)>;
         if constexpr (requires { message.via; })
-          self->send(everyone.ranks[message.via.target_rank], std::forward<decltype(message)>(message));
+          post(self, everyone.ranks[message.via.target_rank], std::forward<decltype(message)>(message));
         else if constexpr (std::is_same_v<type, slice_batch>)
-          self->send(everyone.recorder, std::forward<decltype(message)>(message));
+          post(self, everyone.recorder, std::forward<decltype(message)>(message));
         else if constexpr (std::is_same_v<type, rank_snapshot>)
-          self->send(everyone.store, std::forward<decltype(message)>(message));
+          post(self, everyone.store, std::forward<decltype(message)>(message));
         else
-          self->send(everyone.scheduler, std::forward<decltype(message)>(message));
+          post(self, everyone.scheduler, std::forward<decltype(message)>(message));
       },
       std::move(output));
 }
@@ -32,15 +32,15 @@ void run_when_due(self_pointer self) {
   if (state.run_next_pending || !state.runner->can_run())
     return;
   state.run_next_pending = true;
-  self->send(self, run_next_message{});
+  post(self, stage_actor(self), run_next_message{});
 }
 
 template <class Message>
 auto accepting(self_pointer self) {
-  return [self](const Message& in) {
+  return on<Message>(self, [self](const Message& in) {
     self->state.runner->accept(in);
     run_when_due(self);
-  };
+  });
 }
 
 } // namespace
@@ -49,12 +49,13 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
                                  const observer& watcher) {
   guard(self, watcher, "rank " + std::to_string(rank));
   return {
-      [self, setup, rank](const introduction& in) {
-        self->state.everyone = in.everyone;
-        self->state.runner.emplace(
-            rank_setup{&setup->spec, setup->family, &setup->pipeline, setup->options->resume, rank, 1, setup->clock});
-        self->send(in.everyone->scheduler, self->state.runner->ready());
-      },
+      on<introduction>(self,
+                       [self, setup, rank](const introduction& in) {
+                         self->state.everyone = in.everyone;
+                         self->state.runner.emplace(rank_setup{&setup->spec, setup->family, &setup->pipeline,
+                                                               setup->options->resume, rank, 1, setup->clock});
+                         post(self, in.everyone->scheduler, self->state.runner->ready());
+                       }),
       accepting<token_message>(self),
       accepting<target_message>(self),
       accepting<activation_message>(self),
@@ -64,12 +65,13 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
       accepting<step_opening>(self),
       accepting<step_decision>(self),
       accepting<digest_request>(self),
-      [self](const run_next_message&) {
-        self->state.run_next_pending = false;
-        for (rank_output& output : self->state.runner->run_next())
-          dispatch(self, std::move(output));
-        run_when_due(self);
-      },
+      on<run_next_message>(self,
+                           [self](const run_next_message&) {
+                             self->state.run_next_pending = false;
+                             for (rank_output& output : self->state.runner->run_next())
+                               dispatch(self, std::move(output));
+                             run_when_due(self);
+                           }),
   };
 }
 

@@ -9,14 +9,16 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state
   guard(self, watcher, "the store");
   self->state.collector.emplace(setup->spec, setup->pipeline.ranks(), setup->family->layer_count(setup->spec.model));
   return {
-      [self, setup](const introduction& in) { self->state.everyone = in.everyone; }, // setup is held for the collector
-      [self](const rank_snapshot& in) {
-        const std::optional<checkpoint_committed> done = self->state.collector->add(in);
-        if (!done)
-          return;
-        self->send(self->state.everyone->recorder, *done);
-        self->send(self->state.everyone->scheduler, *done);
-      },
+      // The setup is held because the collector refers to it.
+      on<introduction>(self, [self, setup](const introduction& in) { self->state.everyone = in.everyone; }),
+      on<rank_snapshot>(self,
+                        [self](const rank_snapshot& in) {
+                          const std::optional<checkpoint_committed> done = self->state.collector->add(in);
+                          if (!done)
+                            return;
+                          post(self, self->state.everyone->recorder, *done);
+                          post(self, self->state.everyone->scheduler, *done);
+                        }),
   };
 }
 

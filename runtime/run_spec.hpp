@@ -71,7 +71,7 @@ struct run_spec {
 
 /// Parses protobuf text format over `base`: fields that the text does not name keep base's value, so an empty text is
 /// base itself. `name` is the file's name in error messages. Throws spec_error with "name:line:column: ..."; an unknown
-/// field is answered with the nearest known one.
+/// field is answered with the nearest known one, a word that is none of a field's choices by the field and its choices.
 run_spec parse_run_spec(const std::string& text, const std::string& name, const run_spec& base = {});
 
 /// Reads and parses a spec file. Throws spec_error when it is missing, not a regular file, or larger than 1 MiB.

@@ -15,5 +15,5 @@ if [ -t 1 ]; then
   "${build[@]}"
 else
   # Lines that are not steps, such as a compiler's complaints, all pass.
-  "${build[@]}" | sed -u -E '/^\[[0-9]+\/[0-9]+\]/{/^\[[0-9]*0\/|^\[([0-9]+)\/\1\]/!d}'
+  "${build[@]}" | sed -u -E '/^\[[0-9]+\/[0-9]+\]/{/^\[[1-9][0-9]*0\/|^\[([0-9]+)\/\1\]/!d}'
 fi

@@ -10,7 +10,14 @@ troupe=build/release/troupe
 heading() { printf '\n\033[1m%s\033[0m\n' "$1"; }
 [ -t 1 ] || heading() { printf '\n== %s ==\n' "$1"; }
 # Shows the command, then runs it. Through a pipe the program writes its progress as plain lines.
-run() { printf '$ %s\n' "$*"; "$@" 2>&1 | cat; }
+run() {
+  printf '$'
+  for word in "$@"; do
+    case $word in *' '*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac
+  done
+  printf '\n'
+  "$@" 2>&1 | cat
+}
 
 heading "Setting up and building"
 scripts/setup.sh
@@ -21,9 +28,9 @@ heading "The text: Debian's license texts and the headers of the actor framework
 rm -rf "$work"
 mkdir -p "$work"
 # Regular files only, so that no link brings a text twice; shuffled alike each time, so that the held-out end of the
-# corpus is made of the same kinds of text as the rest.
+# corpus is made of the same kinds of text as the rest; indentation squeezed, so that there is more to learn than blanks.
 find /usr/share/common-licenses /usr/include/caf -type f | LC_ALL=C sort |
-  shuf --random-source=/usr/share/common-licenses/GPL-3 | tr '\n' '\0' | xargs -0 cat > "$work/corpus.txt"
+  shuf --random-source=/usr/share/common-licenses/GPL-3 | tr '\n' '\0' | xargs -0 cat | tr -s ' ' > "$work/corpus.txt"
 printf '%s: %s bytes; a byte is a token, the last tenth is held out for validation\n' \
   "$work/corpus.txt" "$(wc -c < "$work/corpus.txt")"
 
@@ -31,8 +38,8 @@ heading "The schedule: one forward, one backward in turn (1F1B)"
 run "$troupe" schedule 1f1b --stages 4 --microbatches 8
 
 spec=(--data "$work/corpus.txt"
-      --layers 4 --width 128 --heads 4 --seq 128 --microbatches 8 --microbatch-size 4
-      --steps 150 --lr 3e-3 --warmup-steps 15 --decay-steps 150 --min-lr 3e-4 --validation-every 50)
+      --layers 4 --width 128 --heads 4 --seq 64 --microbatches 8 --microbatch-size 4
+      --steps 400 --lr 3e-3 --warmup-steps 20 --decay-steps 400 --min-lr 3e-4 --validation-every 100)
 
 heading "Training in four stages, an actor each"
 run "$troupe" train "${spec[@]}" --stages 4 --schedule 1f1b \
@@ -58,11 +65,12 @@ fi
 echo "Yes: weights, optimizer state and the loss of every step are equal, bit for bit."
 
 heading "What it has learnt"
-run "$troupe" generate --checkpoint "$work/run" --prompt "// Returns " --tokens 300 --temperature 0.7
+run "$troupe" generate --checkpoint "$work/run" --prompt "namespace caf {" --tokens 300 --temperature 0.6
 
 heading "Where to look next"
 cat <<TEXT
-$work/trace.json     what ran when, on four tracks: open it in https://ui.perfetto.dev
-$work/pipeline.json  the report; docs/report.md explains it
-$troupe inspect $work/run      the checkpoint, its hashes checked; docs/checkpoint.md
+what ran when       $work/trace.json: four tracks in https://ui.perfetto.dev
+the report          $work/pipeline.json: docs/report.md explains it
+the checkpoint      $troupe inspect $work/run checks its hashes; docs/checkpoint.md
+go on training      $troupe train --resume $work/run --steps 800 --stages 2
 TEXT

@@ -108,7 +108,7 @@ TEST_CASE("normal values have the moments of the normal distribution") {
   CHECK(lagged == Approx(0.0).margin(0.008));
 }
 
-TEST_CASE("uniform values fill [0, 1) evenly") {
+TEST_CASE("uniform values fill the unit interval evenly") {
   const random_stream stream{.seed = 1, .purpose = random_purpose::dropout};
   constexpr std::size_t count = 100000;
   std::array<int, 10> bins{};
