@@ -7,6 +7,7 @@
 #include "cli/train_flags.hpp"
 #include "model/error.hpp"
 #include "runtime/data.hpp"
+#include "runtime/generation.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
 
@@ -63,6 +64,19 @@ void expect_checkpoint_directory(const fs::path& directory) {
                                  directory.string(), nearest.string()));
 }
 
+/// A new run must not be mixed with an old one: the newest generation of a directory is what a resume goes on from.
+void expect_no_other_run(const fs::path& directory, const std::string& resumed) {
+  std::error_code ignored; // what cannot be looked at is refused as unwritable
+  if (!fs::is_directory(directory, ignored) || (!resumed.empty() && fs::equivalent(directory, resumed, ignored)))
+    return;
+  const std::vector<std::uint64_t> steps = list_generations(directory).steps;
+  if (!steps.empty())
+    throw spec_error(
+        fmt::format("checkpoint.directory: found '{}' with {} of another run, expected a directory without "
+                    "checkpoints (or --resume {})",
+                    directory.string(), generation_name(steps.front()), directory.string()));
+}
+
 std::optional<checkpoint> open_resumed(const std::string& directory) {
   if (directory.empty())
     return std::nullopt;
@@ -78,6 +92,8 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
   if (resumed) {
     base = resumed->spec();
     base.training.stop_after = 0; // where the former run was told to end is where this one begins
+    if (!base.checkpoint.directory.empty())
+      base.checkpoint.directory = resumed->path().parent_path().string(); // it may have been moved since
   }
   const run_spec spec = request.flags.apply(base);
   validate(spec);
@@ -91,8 +107,10 @@ void expect_outputs(const train_request& request, const run_spec& spec) {
     expect_writable(request.report);
   if (!request.trace.empty())
     expect_writable(request.trace);
-  if (!spec.checkpoint.directory.empty())
-    expect_checkpoint_directory(spec.checkpoint.directory);
+  if (spec.checkpoint.directory.empty())
+    return;
+  expect_checkpoint_directory(spec.checkpoint.directory);
+  expect_no_other_run(spec.checkpoint.directory, request.resume);
 }
 
 file_data open_data(const run_spec& spec) {

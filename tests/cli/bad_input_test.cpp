@@ -250,6 +250,7 @@ TEST_CASE("an output that cannot be written is refused before the run starts") {
       with_flags({"--trace", "@/missing/trace.json"}, "missing/trace.json: "),
       with_flags({"--checkpoint", "@/file"}, "checkpoint.directory: found '"),
       with_flags({"--checkpoint", "@/file/run"}, "checkpoint.directory: found '"),
+      with_flags({"--checkpoint", "@/intact"}, "with step-00000004 of another run"),
   });
 }
 
