@@ -32,7 +32,7 @@ constexpr double flops_per_call = 2.0 * static_cast<double>(chains * lanes) * st
 float run_chains(float start) {
   const vector_of_floats factor = vector_of_floats{} + 0.999F;
   const vector_of_floats term = vector_of_floats{} + 0.001F;
-  std::array<vector_of_floats, chains> x;
+  std::array<vector_of_floats, chains> x{};
   for (std::size_t i = 0; i < chains; ++i)
     x[i] = vector_of_floats{} + start * static_cast<float>(i);
   for (std::int64_t round = 0; round < rounds; ++round)
@@ -68,6 +68,7 @@ double measure_fma_peak(int threads, double seconds) {
   std::vector<std::array<double, windows>> rates(static_cast<std::size_t>(threads));
   {
     std::vector<std::jthread> running;
+    running.reserve(rates.size());
     for (std::array<double, windows>& mine : rates)
       running.emplace_back([&] {
         for (double& rate : mine) {

@@ -131,7 +131,7 @@ layer_case block_case() {
   register_layer({"layer_norm", [] { return std::make_unique<layer_norm>("ln", C); }, C});
   register_layer(linear_case("linear_256x768", C, 3 * C));
   register_layer({"attention", [] { return std::make_unique<attention>(attention_options{.heads = heads}); }, 3 * C,
-                  4.0 * static_cast<double>(B * C * T * (T + 1) / 2)});
+                  2.0 * static_cast<double>(B * C * T * (T + 1))});
   register_layer(linear_case("linear_256x256", C, C));
   register_layer(linear_case("linear_256x1024", C, 4 * C));
   register_layer({"gelu", [] { return std::make_unique<gelu>(); }, 4 * C});

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdio>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@ constexpr double seconds_between_rewrites = 0.1;
 
 /// "42 s", "3:07", "2:03:07"
 std::string duration(double seconds) {
-  const auto total = static_cast<std::uint64_t>(seconds + 0.5);
+  const auto total = static_cast<std::uint64_t>(std::llround(seconds));
   if (total < 60)
     return fmt::format("{} s", total);
   if (total < 3600)

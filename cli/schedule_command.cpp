@@ -51,8 +51,8 @@ double parse_time(std::string_view term, const std::string& text) {
 simulation_costs parse_costs(const std::string& text) {
   simulation_costs costs;
   stage_cost& stage = costs.stages.emplace_back();
-  const std::pair<std::string_view, double&> names[] = {
-      {"f", stage.forward}, {"i", stage.backward_input}, {"w", stage.backward_weight}, {"comm", costs.communication}};
+  const std::array<std::pair<std::string_view, double&>, 4> names{
+      {{"f", stage.forward}, {"i", stage.backward_input}, {"w", stage.backward_weight}, {"comm", costs.communication}}};
   std::string_view rest = text;
   while (!rest.empty()) {
     const std::string_view term = rest.substr(0, rest.find(','));

@@ -93,7 +93,7 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
     base = resumed->spec();
     base.training.stop_after = 0; // where the former run was told to end is where this one begins
     if (!base.checkpoint.directory.empty())
-      base.checkpoint.directory = resumed->path().parent_path().string(); // it may have been moved since
+      base.checkpoint.directory = fs::absolute(resumed->path()).parent_path().string(); // it may have been moved since
   }
   const run_spec spec = request.flags.apply(base);
   validate(spec);

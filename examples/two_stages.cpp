@@ -24,7 +24,7 @@ public:
     auto targets = std::make_shared<std::vector<std::int32_t>>();
     for (std::uint32_t sequence = 0; sequence < spec_.training.microbatch_size; ++sequence)
       for (std::int64_t t = 0; t < spec_.model.sequence_length; ++t) {
-        const std::uint64_t start = 31 * at.step + 17 * microbatch + 5 * sequence;
+        const std::uint64_t start = 31 * at.step + 17 * std::uint64_t{microbatch} + 5 * std::uint64_t{sequence};
         const std::uint64_t number = start + static_cast<std::uint64_t>(t);
         const auto vocabulary = static_cast<std::uint64_t>(spec_.model.vocabulary);
         tokens->push_back(static_cast<std::int32_t>(number % vocabulary));

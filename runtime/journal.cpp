@@ -43,7 +43,9 @@ void journal::add(const step_closed& in) {
   tell_complete_steps();
 }
 
-void journal::add(const run_closed& in) { end_ = in; }
+void journal::add(const run_closed& in) {
+  end_ = in;
+}
 
 void journal::tell_complete_steps() {
   while (!pending_.empty()) {

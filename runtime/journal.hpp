@@ -26,8 +26,8 @@ struct journal_setup {
   std::uint32_t processors = 0; ///< how many ranks can compute at once; 0: all
 };
 
-/// Arrivals come in any order and may be repeated. A step is told to the user when all that belongs to it is here, in step order. Memory
-/// grows by a few numbers a step; the slices of a step are dropped once it is told.
+/// Arrivals come in any order and may be repeated. A step is told to the user when all that belongs to it is here, in
+/// step order. Memory grows by a few numbers a step; the slices of a step are dropped once it is told.
 class journal {
 public:
   /// Opens the trace file. Throws spec_error when it cannot.

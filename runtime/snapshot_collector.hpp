@@ -12,12 +12,15 @@
 
 namespace troupe {
 
-/// The scheduler has one checkpoint in flight at a time, so all snapshots between two commits are of one step. Repeated ones are ignored.
+/// The scheduler has one checkpoint in flight at a time, so all snapshots between two commits are of one step. Repeated
+/// ones are ignored.
 class snapshot_collector {
 public:
-  snapshot_collector(const run_spec& spec, std::uint32_t ranks, std::int64_t layers) : spec_(spec), ranks_(ranks), layers_(layers) {}
+  snapshot_collector(const run_spec& spec, std::uint32_t ranks, std::int64_t layers)
+      : spec_(spec), ranks_(ranks), layers_(layers) {}
 
-  /// Writes the snapshot; with the last rank's one, commits. Throws checkpoint_error; nothing half-written stays behind.
+  /// Writes the snapshot; with the last rank's one, commits. Throws checkpoint_error; nothing half-written stays
+  /// behind.
   std::optional<checkpoint_committed> add(const rank_snapshot& in);
 
 private:

@@ -29,7 +29,9 @@ stage_runner::stage_runner(rank_setup setup) : setup_(std::move(setup)), lives_(
   steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
 }
 
-rank_ready stage_runner::ready() const { return {setup_.rank, setup_.life, credit_}; }
+rank_ready stage_runner::ready() const {
+  return {setup_.rank, setup_.life, credit_};
+}
 
 // What is due
 

@@ -126,7 +126,7 @@ private:
   std::size_t position_ = 0;        ///< in the list
   std::vector<action_slice> slices_;
   rank_usage usage_;
-  credit_totals credit_;           ///< given so far
+  credit_totals credit_; ///< given so far
   std::uint64_t dropped_ = 0;
 
   message_box<tensor> activations_;

@@ -79,7 +79,8 @@ void stage_runner::accept(const token_message& in) {
   if (in.tokens == nullptr || in.tokens->size() != tokens_length_)
     throw protocol_error("rank " + std::to_string(setup_.rank) + ": expected " + std::to_string(tokens_length_) +
                          " tokens a microbatch");
-  admit(tokens_, {in.at, 0, in.microbatch}, in.tokens, limit_of(in.at.mode, setup_.pipeline->facts.peak_by_stage.front() + injection_lookahead), "tokens");
+  admit(tokens_, {in.at, 0, in.microbatch}, in.tokens,
+        limit_of(in.at.mode, setup_.pipeline->facts.peak_by_stage.front() + injection_lookahead), "tokens");
 }
 
 void stage_runner::accept(const target_message& in) {
@@ -88,8 +89,8 @@ void stage_runner::accept(const target_message& in) {
   if (in.targets == nullptr || in.targets->size() != targets_length_)
     throw protocol_error("rank " + std::to_string(setup_.rank) + ": expected " + std::to_string(targets_length_) +
                          " targets a microbatch");
-  admit(targets_, {in.at, last_stage(), in.microbatch}, in.targets, limit_of(in.at.mode, setup_.pipeline->facts.peak_by_stage.back() + injection_lookahead),
-        "targets");
+  admit(targets_, {in.at, last_stage(), in.microbatch}, in.targets,
+        limit_of(in.at.mode, setup_.pipeline->facts.peak_by_stage.back() + injection_lookahead), "targets");
 }
 
 void stage_runner::accept(const activation_message& in) {

@@ -84,8 +84,8 @@ private:
   step_id at_;
   double opened_ = 0.0;
   std::uint64_t steps_done_ = 0;
-  credit_totals granted_; ///< by the ranks, since the run began
-  credit_totals used_;    ///< in training
+  credit_totals granted_;         ///< by the ranks, since the run began
+  credit_totals used_;            ///< in training
   std::uint32_t tokens_sent_ = 0; ///< in this step
   std::uint32_t targets_sent_ = 0;
   std::map<std::uint32_t, microbatch_data> sampled_; ///< of which only one half was sent yet

@@ -109,8 +109,8 @@ struct digest_request {
   std::uint64_t steps_done = 0;
 };
 
-/// How many tokens and targets a rank has let the scheduler send in training, in all since this incarnation began. A total, so that a
-/// repeated or overtaken message does no harm.
+/// How many tokens and targets a rank has let the scheduler send in training, in all since this incarnation began. A
+/// total, so that a repeated or overtaken message does no harm.
 struct credit_totals {
   std::uint64_t tokens = 0;
   std::uint64_t targets = 0;

@@ -91,8 +91,8 @@ layer_ptr gpt_family::make_output_layer(const model_spec& spec) const {
 }
 
 double gpt_family::forward_flops(const model_spec& spec, std::int64_t index) const {
-  const double T = static_cast<double>(spec.sequence_length);
-  const double C = static_cast<double>(spec.width);
+  const auto T = static_cast<double>(spec.sequence_length);
+  const auto C = static_cast<double>(spec.width);
   if (index == 0)
     return 0.0;
   if (index > spec.layers)

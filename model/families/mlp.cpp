@@ -79,7 +79,7 @@ layer_ptr mlp_family::make_output_layer(const model_spec& spec) const {
 }
 
 double mlp_family::forward_flops(const model_spec& spec, std::int64_t index) const {
-  const double C = static_cast<double>(spec.width);
+  const auto C = static_cast<double>(spec.width);
   if (index == 0)
     return 2.0 * static_cast<double>(spec.sequence_length) * static_cast<double>(spec.embedding_width) * C;
   if (index > spec.layers)

@@ -16,9 +16,9 @@ enum slot : std::size_t { input_slot, output_slot, log_sums_slot };
 struct head_layout {
   std::int64_t sequences, tokens, heads, width; ///< B, T, heads, columns of a head
 
-  head_layout(const tensor& input, std::int64_t heads_, const pass_context& at)
-      : sequences(input.rows() / at.sequence_length), tokens(at.sequence_length), heads(heads_),
-        width(input.columns() / (3 * heads_)) {
+  head_layout(const tensor& input, std::int64_t head_count, const pass_context& at)
+      : sequences(input.rows() / at.sequence_length), tokens(at.sequence_length), heads(head_count),
+        width(input.columns() / (3 * head_count)) {
     TROUPE_CHECK(sequences * tokens == input.rows() && 3 * heads * width == input.columns(),
                  "attention of " + std::to_string(heads) + " heads over sequences of " + std::to_string(tokens) +
                      " tokens: input of shape " + to_string(input.extents()));

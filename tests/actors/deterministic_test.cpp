@@ -1,4 +1,5 @@
-// The actors under CAF's deterministic scheduler: any order of messages gives the same result, and any failure a clean end.
+// The actors under CAF's deterministic scheduler: any order of messages gives the same result, and any failure a clean
+// end.
 #include "runtime/reference_trainer.hpp"
 #include "tests/support/failing_family.hpp"
 #include "tests/support/same_result.hpp"
@@ -58,8 +59,8 @@ TEST_CASE("a stage that throws ends the run with its message, wherever it happen
   run_spec spec = unruly_spec();
   spec.model.tied_head = false;
   const made_up_data data(spec);
-  for (const failing_layer::moment when : {failing_layer::moment::forward, failing_layer::moment::backward_input,
-                                           failing_layer::moment::backward_weight})
+  for (const failing_layer::moment when :
+       {failing_layer::moment::forward, failing_layer::moment::backward_input, failing_layer::moment::backward_weight})
     for (std::int64_t layer = 1; layer <= spec.model.layers; ++layer)
       for (std::uint64_t seed = 0; seed < 5; ++seed) {
         const failing_family family(layer, {.when = when, .step = 1, .microbatch = 2});

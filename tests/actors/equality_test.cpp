@@ -16,8 +16,12 @@ using namespace troupe::test;
 
 namespace {
 
-run_report reference_of(const run_spec& spec) { return run_reference(spec, made_up_data(spec), {}); }
-run_report pipeline_of(const run_spec& spec) { return run_pipeline(spec, made_up_data(spec), {}); }
+run_report reference_of(const run_spec& spec) {
+  return run_reference(spec, made_up_data(spec), {});
+}
+run_report pipeline_of(const run_spec& spec) {
+  return run_pipeline(spec, made_up_data(spec), {});
+}
 
 /// Runs `spec` through every number of stages, schedule and recomputation, and compares each with the reference.
 void check_matrix(run_spec spec) {
@@ -28,14 +32,17 @@ void check_matrix(run_spec spec) {
         spec.pipeline.stages = stages;
         spec.pipeline.schedule = schedule;
         spec.pipeline.recomputation = recomputation;
-        INFO(stages << " stages, " << schedule << ", recompute " << (recomputation == recompute::full ? "full" : "none"));
+        INFO(stages << " stages, " << schedule << ", recompute "
+                    << (recomputation == recompute::full ? "full" : "none"));
         check_same_result(pipeline_of(spec), reference);
       }
 }
 
 } // namespace
 
-TEST_CASE("a plain run has the reference's bits in every pipeline", "[equality]") { check_matrix(tiny_spec()); }
+TEST_CASE("a plain run has the reference's bits in every pipeline", "[equality]") {
+  check_matrix(tiny_spec());
+}
 
 TEST_CASE("a clipped run has the reference's bits in every pipeline", "[equality]") {
   run_spec spec = tiny_spec();
@@ -120,7 +127,8 @@ TEST_CASE("everything that defines the run changes the bits", "[equality]") {
   note([](run_spec& spec) { spec.optimizer.clip = 0.05; });
 }
 
-TEST_CASE("a run stopped and resumed with another number of stages has the reference's bits", "[equality][checkpoint]") {
+TEST_CASE("a run stopped and resumed with another number of stages has the reference's bits",
+          "[equality][checkpoint]") {
   const scratch_directory scratch;
   run_spec spec = tiny_spec();
   spec.model.tied_head = GENERATE(false, true);

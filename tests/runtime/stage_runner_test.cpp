@@ -1,6 +1,5 @@
-#include "runtime/stage_runner.hpp"
-
 #include "runtime/reference_trainer.hpp"
+#include "runtime/stage_runner.hpp"
 #include "tests/support/direct_drive.hpp"
 #include "tests/support/same_result.hpp"
 #include "tests/support/tiny_run.hpp"
@@ -16,7 +15,8 @@ namespace {
 struct lone_rank {
   lone_rank(const run_spec& described, std::uint32_t rank, incarnation life = 1)
       : spec(described), pipeline(make_plan(spec, find_family(spec.model.family))),
-        runner(rank_setup{&spec, &find_family(spec.model.family), &pipeline, nullptr, rank, life, [] { return 0.0; }}) {}
+        runner(rank_setup{&spec, &find_family(spec.model.family), &pipeline, nullptr, rank, life, [] { return 0.0; }}) {
+  }
 
   tensor values(float value = 0.5F) { return pool.make_filled({16, spec.model.width}, value); }
   activation_message activation(std::uint32_t stage, std::uint32_t microbatch, std::uint64_t step = 0) {
@@ -30,7 +30,8 @@ struct lone_rank {
     std::size_t tensors = 0;
     while (runner.can_run())
       for (const rank_output& out : runner.run_next())
-        tensors += std::holds_alternative<activation_message>(out) || std::holds_alternative<gradient_message>(out) ? 1 : 0;
+        tensors +=
+            std::holds_alternative<activation_message>(out) || std::holds_alternative<gradient_message>(out) ? 1 : 0;
     return tensors;
   }
 
@@ -127,7 +128,9 @@ TEST_CASE("the scheduler cannot send more tokens than the rank gave credit for",
 
 TEST_CASE("messages that no correct peer could send are refused and change nothing", "[runner]") {
   lone_rank middle(three_stages(), 1);
-  const auto refuse = [&](auto message, const std::string& text) { CHECK_THROWS_WITH(middle.runner.accept(message), Catch::Contains(text)); };
+  const auto refuse = [&](auto message, const std::string& text) {
+    CHECK_THROWS_WITH(middle.runner.accept(message), Catch::Contains(text));
+  };
 
   activation_message wrong_stage = middle.activation(2, 0);
   wrong_stage.via.target_rank = 1;

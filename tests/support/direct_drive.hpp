@@ -15,7 +15,8 @@ namespace troupe::test {
 
 class direct_drive {
 public:
-  direct_drive(const run_spec& spec, const data_source& data) : spec_(spec), pipeline_(make_plan(spec_, find_family(spec.model.family))) {
+  direct_drive(const run_spec& spec, const data_source& data)
+      : spec_(spec), pipeline_(make_plan(spec_, find_family(spec.model.family))) {
     const auto still = [] { return 0.0; };
     for (std::uint32_t rank = 0; rank < pipeline_.ranks(); ++rank)
       ranks_.push_back(std::make_unique<stage_runner>(

@@ -36,7 +36,8 @@ public:
 
 private:
   void fail_if_due(moment now, const pass_context& at) const {
-    if (at.mode == pass_mode::train && now == fails_.when && at.step == fails_.step && at.microbatch == fails_.microbatch)
+    if (at.mode == pass_mode::train && now == fails_.when && at.step == fails_.step &&
+        at.microbatch == fails_.microbatch)
       throw std::runtime_error("the layer gave up");
   }
 
@@ -57,9 +58,13 @@ public:
     return index == index_ ? std::make_unique<failing_layer>(std::move(made), fails_) : std::move(made);
   }
   layer_ptr make_output_layer(const model_spec& spec) const override { return gpt_.make_output_layer(spec); }
-  double forward_flops(const model_spec& spec, std::int64_t index) const override { return gpt_.forward_flops(spec, index); }
+  double forward_flops(const model_spec& spec, std::int64_t index) const override {
+    return gpt_.forward_flops(spec, index);
+  }
   std::int64_t targets_per_sequence(const model_spec& spec) const override { return gpt_.targets_per_sequence(spec); }
-  shape activation_shape(const model_spec& spec, std::int64_t sequences) const override { return gpt_.activation_shape(spec, sequences); }
+  shape activation_shape(const model_spec& spec, std::int64_t sequences) const override {
+    return gpt_.activation_shape(spec, sequences);
+  }
 
 private:
   const model_family& gpt_ = find_family("gpt");

@@ -54,7 +54,8 @@ public:
 private:
   std::int32_t token(const step_id& at, std::uint32_t microbatch, std::size_t sequence, std::size_t t) const {
     const std::size_t validation = at.mode == pass_mode::evaluate ? 1 : 0;
-    const std::size_t mixed = 7 * t * t + 31 * t + 17 * microbatch + 101 * at.step * (1 - validation) + 11 * sequence + 5 * validation;
+    const std::size_t mixed =
+        7 * t * t + 31 * t + 17 * microbatch + 101 * at.step * (1 - validation) + 11 * sequence + 5 * validation;
     return static_cast<std::int32_t>(mixed % static_cast<std::size_t>(spec_.model.vocabulary));
   }
 

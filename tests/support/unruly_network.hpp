@@ -1,5 +1,6 @@
-// A whole run under CAF's deterministic scheduler, with an unruly network between its actors: every message waits in a bag until chance,
-// from a seed, delivers it, so that order is lost even between two messages of one sender; some are delivered twice.
+// A whole run under CAF's deterministic scheduler, with an unruly network between its actors: every message waits in a
+// bag until chance, from a seed, delivers it, so that order is lost even between two messages of one sender; some are
+// delivered twice.
 #pragma once
 
 #include "actors/run.hpp"
@@ -29,13 +30,15 @@ typename Handle::behavior_type bagging(const Handle& target, const std::shared_p
 }
 
 inline stage_actor::behavior_type stage_relay(const stage_actor& target, const std::shared_ptr<message_bag>& bag) {
-  return bagging<stage_actor, introduction, token_message, target_message, activation_message, gradient_message, tied_gradient_message,
-                 tied_value_message, step_opening, step_decision, digest_request, run_next_message>(target, bag);
+  return bagging<stage_actor, introduction, token_message, target_message, activation_message, gradient_message,
+                 tied_gradient_message, tied_value_message, step_opening, step_decision, digest_request,
+                 run_next_message>(target, bag);
 }
 
-inline scheduler_actor::behavior_type scheduler_relay(const scheduler_actor& target, const std::shared_ptr<message_bag>& bag) {
-  return bagging<scheduler_actor, introduction, rank_ready, credit_message, loss_message, step_report, checkpoint_committed, digest_report,
-                 interrupt_message>(target, bag);
+inline scheduler_actor::behavior_type scheduler_relay(const scheduler_actor& target,
+                                                      const std::shared_ptr<message_bag>& bag) {
+  return bagging<scheduler_actor, introduction, rank_ready, credit_message, loss_message, step_report,
+                 checkpoint_committed, digest_report, interrupt_message>(target, bag);
 }
 
 /// CAF with the scheduler that runs one actor at a time, when asked.
@@ -86,7 +89,8 @@ public:
     outcome seen;
     while (!seen.report && !seen.failure && happen())
       while (observer_->has_next_message())
-        observer_->receive([&](const run_finished& in) { seen.report = *in.report; }, [&](const failure_message& in) { seen.failure = in; });
+        observer_->receive([&](const run_finished& in) { seen.report = *in.report; },
+                           [&](const failure_message& in) { seen.failure = in; });
     return seen;
   }
 
