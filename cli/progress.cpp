@@ -50,9 +50,9 @@ void progress::show(const step_progress& at) {
   shown_seconds_ = seconds_;
   const double left = seconds_ / static_cast<double>(steps_seen_) * static_cast<double>(at.steps - at.step);
   const std::string validation = validation_ ? fmt::format("  validation {:.4f}", *validation_) : "";
-  const std::string line =
-      fmt::format("step {}/{}  loss {:.4f}{}  {:.0f} tokens/s  bubble {:.1f} %  left {}", at.step, at.steps, at.loss,
-                  validation, at.tokens_per_second, 100.0 * at.bubble_fraction, duration(left));
+  const std::string bubble = at.bubble_fraction ? fmt::format("  bubble {:.1f} %", 100.0 * *at.bubble_fraction) : "";
+  const std::string line = fmt::format("step {}/{}  loss {:.4f}{}  {:.0f} tokens/s{}  left {}", at.step, at.steps,
+                                       at.loss, validation, at.tokens_per_second, bubble, duration(left));
   line_open_ = style_ == progress_style::rewritten;
   if (line_open_)
     fmt::print(stderr, "\r\x1b[K{}", line); // carriage return, then erase to the end of the line

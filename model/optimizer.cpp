@@ -24,11 +24,11 @@ double sum_of_squares(const tensor& gradient) {
   std::array<double, lanes> partial{};
   for (std::int64_t i = 0; i < whole; i += lanes)
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
-      const double x = static_cast<double>(g[i + lane]);
+      const auto x = static_cast<double>(g[i + lane]);
       partial[static_cast<std::size_t>(lane)] += x * x;
     }
   for (std::int64_t i = whole; i < size; ++i) {
-    const double x = static_cast<double>(g[i]);
+    const auto x = static_cast<double>(g[i]);
     partial[static_cast<std::size_t>(i - whole)] += x * x;
   }
   double total = 0.0;

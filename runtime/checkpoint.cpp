@@ -75,7 +75,7 @@ manifest read_verified(const fs::path& generation) {
     std::set<std::string> states;
     for (const std::string& parameter : one.parameters)
       for (const std::string& state : content.state_names)
-        states.insert(parameter + "." + state);
+        states.insert(fmt::format("{}.{}", parameter, state));
     expect_tensors(generation / one.optimizer.name, std::move(states));
   }
   return content;

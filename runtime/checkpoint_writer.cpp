@@ -155,7 +155,7 @@ fs::path checkpoint_writer::commit(std::int64_t layer_count) {
   file.sync_and_close();
   sync_directory(state_->unfinished, kind);
   // A generation of this step that is there already was written before the run was resumed, or was damaged.
-  const fs::path generation = state_->directory / generation_name(state_->content.step);
+  fs::path generation = state_->directory / generation_name(state_->content.step);
   exchange_paths(state_->unfinished, generation, kind);
   sync_directory(state_->directory, kind);
   remove_tree(std::exchange(state_->unfinished, {}), kind);

@@ -31,7 +31,7 @@ std::uint64_t spread(std::uint64_t index, std::uint64_t total, std::uint64_t cou
 
 struct file_data::mapping {
   mapping(const run_spec& of_run, std::int64_t targets);
-  ~mapping() { ::munmap(const_cast<std::uint8_t*>(bytes), size); }
+  ~mapping() { ::munmap(const_cast<std::uint8_t*>(bytes), size); } // NOLINT(*-const-cast): munmap takes no const
   mapping(const mapping&) = delete;
   mapping& operator=(const mapping&) = delete;
 

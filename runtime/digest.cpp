@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <string_view>
 #include <utility>
 
 namespace troupe {
@@ -14,7 +15,7 @@ static_assert(std::endian::native == std::endian::little, "hashes are over littl
 
 struct sha256_stream::context {
   struct deleter {
-    void operator()(EVP_MD_CTX* handle) const { EVP_MD_CTX_free(handle); }
+    void operator()(EVP_MD_CTX* released) const { EVP_MD_CTX_free(released); }
   };
   std::unique_ptr<EVP_MD_CTX, deleter> handle{EVP_MD_CTX_new()};
 };
@@ -43,7 +44,7 @@ sha256_digest sha256(std::span<const std::byte> bytes) {
 }
 
 std::string to_hex(const sha256_digest& digest) {
-  constexpr char digits[] = "0123456789abcdef";
+  constexpr std::string_view digits = "0123456789abcdef";
   std::string text;
   for (const std::uint8_t byte : digest) {
     text += digits[byte >> 4];

@@ -11,7 +11,7 @@
 namespace troupe {
 
 /// The manifest's name within a generation.
-inline constexpr char manifest_name[] = "manifest.textproto";
+inline constexpr std::string_view manifest_name = "manifest.textproto";
 
 /// "step-00000012"; longer when the step is.
 std::string generation_name(std::uint64_t step);

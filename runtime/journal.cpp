@@ -86,7 +86,7 @@ void journal::tell(const step_closed& closing, const std::vector<slice_batch>& s
                    .gradient_norm = closing.gradient_norm,
                    .learning_rate = closing.learning_rate,
                    .tokens_per_second = closing.seconds > 0.0 ? tokens / closing.seconds : 0.0,
-                   .bubble_fraction = bubbles_.empty() ? 0.0 : bubbles_.back(),
+                   .bubble_fraction = bubbles_.empty() ? std::nullopt : std::optional(bubbles_.back()),
                    .seconds = closing.seconds});
 }
 

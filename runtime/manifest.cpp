@@ -19,7 +19,7 @@ namespace troupe {
 namespace {
 
 constexpr std::uint32_t format_version = 1;
-constexpr char preface[] = "# Checkpoint of Troupe. The last line is the SHA-256 of every byte above it.\n";
+constexpr std::string_view preface = "# Checkpoint of Troupe. The last line is the SHA-256 of every byte above it.\n";
 constexpr std::size_t hex_digits = 64;
 constexpr std::int64_t most_layers = std::int64_t{1} << 31;
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace troupe {
@@ -21,8 +22,8 @@ struct step_progress {
   double gradient_norm = 0.0;
   double learning_rate = 0.0;
   double tokens_per_second = 0.0;
-  double bubble_fraction = 0.0; ///< 0 for the reference
-  double seconds = 0.0;         ///< that this step took
+  std::optional<double> bubble_fraction; ///< none for the reference
+  double seconds = 0.0;                  ///< that this step took
 };
 
 /// The callbacks run on one thread at a time, and never after the run has returned.

@@ -106,7 +106,7 @@ void set_field(run_spec& spec, const std::string& field, const std::string& valu
   const field_path path = find_field(field);
   proto::RunSpec message;
   to_message(spec, message);
-  pb::Message* block = message.GetReflection()->MutableMessage(&message, path.block);
+  pb::Message* block = proto::RunSpec::GetReflection()->MutableMessage(&message, path.block);
   assign(*block, path.leaf, field, value);
   spec = from_message(message);
 }
@@ -115,7 +115,7 @@ std::string get_field(const run_spec& spec, const std::string& field) {
   const field_path path = find_field(field);
   proto::RunSpec message;
   to_message(spec, message);
-  return text_of(message.GetReflection()->GetMessage(message, path.block), path.leaf);
+  return text_of(proto::RunSpec::GetReflection()->GetMessage(message, path.block), path.leaf);
 }
 
 std::vector<std::string> field_names() {

@@ -32,6 +32,7 @@ std::string between(const std::string& text, const std::string& before, const st
 
 std::vector<std::string> names_of_fields(const pb::Descriptor& type) {
   std::vector<std::string> names;
+  names.reserve(static_cast<std::size_t>(type.field_count()));
   for (int i = 0; i < type.field_count(); ++i)
     names.push_back(type.field(i)->name());
   return names;

@@ -10,7 +10,7 @@ if [ "${TROUPE_TEST_SANITIZERS:-1}" != 0 ]; then
   for preset in dev tsan; do
     printf '\n== actor tests, preset %s ==\n' "$preset"
     scripts/build.sh "$preset" troupe_actor_tests
-    ctest --preset "$preset" -R '^actors: '
+    ctest --preset "$preset" -R '^actors:'
   done
 fi
 

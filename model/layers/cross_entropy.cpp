@@ -29,7 +29,7 @@ tensor cross_entropy::forward(const tensor& input, stash& kept, const pass_conte
   const bool trains = at.mode == pass_mode::train;
   // When evaluating, one row serves all.
   tensor gradient = at.pool->make({trains ? rows : 1, vocabulary});
-  const float weight = static_cast<float>(1.0 / (static_cast<double>(rows) * at.microbatches));
+  const auto weight = static_cast<float>(1.0 / (static_cast<double>(rows) * at.microbatches));
   double loss = 0.0;
   for (std::int64_t row = 0; row < rows; ++row) {
     const float* const logits = input.row(row);

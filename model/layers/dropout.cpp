@@ -12,7 +12,7 @@ tensor dropout::masked(const tensor& values, const pass_context& at) const {
     return values;
   constexpr std::int64_t piece = 32 * dropout_mask::block_size;
   const dropout_mask mask(rate_, site_, at);
-  std::array<float, piece> factors;
+  std::array<float, piece> factors{};
   tensor result = at.pool->make(values.extents());
   for (std::int64_t first = 0; first < values.size(); first += piece) {
     const std::int64_t count = std::min(piece, values.size() - first);

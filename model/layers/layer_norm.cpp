@@ -18,7 +18,7 @@ struct row_statistics {
 };
 
 row_statistics measure(const float* x, std::int64_t width) {
-  const float count = static_cast<float>(width);
+  const auto count = static_cast<float>(width);
   const float mean = sum_packs(x, width) / count;
   const float variance = sum_packs(
                              width, [=](const auto& v) { return (v - mean).square(); }, x) /
@@ -38,13 +38,15 @@ tensor layer_norm::forward(const tensor& input, stash& kept, const pass_context&
   tensor output = at.pool->make(input.extents());
   tensor statistics = at.pool->make({input.rows(), 2});
   for (std::int64_t row = 0; row < input.rows(); ++row) {
-    const auto [mean, scale] = measure(input.row(row), width);
+    const row_statistics of_row = measure(input.row(row), width);
     map_packs(
         output.row(row), width,
-        [=](const auto& x, const auto& gamma, const auto& beta) { return (x - mean) * scale * gamma + beta; },
+        [mean = of_row.mean, scale = of_row.scale](const auto& x, const auto& gamma, const auto& beta) {
+          return (x - mean) * scale * gamma + beta;
+        },
         input.row(row), gamma_.value.data(), beta_.value.data());
-    statistics.row(row)[0] = mean;
-    statistics.row(row)[1] = scale;
+    statistics.row(row)[0] = of_row.mean;
+    statistics.row(row)[1] = of_row.scale;
   }
   kept.slots.push_back(input);
   kept.slots.push_back(std::move(statistics));

@@ -4,13 +4,15 @@
 
 #include "model/optimizer.hpp"
 
+#include <utility>
+
 namespace troupe {
 
 /// Keeps the running sum of gradients. It starts at zero, so the first step's buffer is the gradient itself, which is
 /// how PyTorch starts it.
 class sgd : public optimizer {
 public:
-  explicit sgd(const optimizer_spec& spec) : spec_(spec) {}
+  explicit sgd(optimizer_spec spec) : spec_(std::move(spec)) {}
 
   std::vector<std::string> state_names() const override { return {"momentum_buffer"}; }
   void update(parameter& p, std::span<tensor> state, const update_rule& rule) const override;

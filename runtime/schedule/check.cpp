@@ -54,9 +54,13 @@ std::uint8_t bit(operation op) {
   return static_cast<std::uint8_t>(1U << static_cast<unsigned>(op));
 }
 
+bool overlap(std::uint8_t bits, std::uint8_t others) {
+  return (bits & others) != 0;
+}
+
 /// The operation that is missing from those in `bits`, if any.
 std::optional<operation> missing_from(std::uint8_t bits) {
-  const auto has = [&](operation op) { return (bits & bit(op)) != 0; };
+  const auto has = [&](operation op) { return overlap(bits, bit(op)); };
   if (!has(operation::forward))
     return operation::forward;
   if (has(operation::backward))
@@ -72,13 +76,13 @@ std::optional<operation> missing_from(std::uint8_t bits) {
 
 /// Adds `one` to `bits`, the operations that its stage runs on its microbatch.
 void mark(const schedule& plan, std::uint32_t rank, const action& one, std::uint8_t& bits) {
-  if (bits & bit(one.op))
+  if (overlap(bits, bit(one.op)))
     refuse(plan, fmt::format("rank {} runs {} twice, expected once", rank, to_string(one)));
   bits |= bit(one.op);
   const auto halves = static_cast<std::uint8_t>(bit(operation::backward_input) | bit(operation::backward_weight));
-  if ((bits & bit(operation::backward)) && (bits & halves)) {
+  if (overlap(bits, bit(operation::backward)) && overlap(bits, halves)) {
     const operation half =
-        bits & bit(operation::backward_input) ? operation::backward_input : operation::backward_weight;
+        overlap(bits, bit(operation::backward_input)) ? operation::backward_input : operation::backward_weight;
     refuse(plan, fmt::format("rank {} runs both {} and {}, expected either B, or I and W", rank,
                              to_string({one.stage, operation::backward, one.microbatch}),
                              to_string({one.stage, half, one.microbatch})));
@@ -131,9 +135,9 @@ private:
   const action& head(std::uint32_t rank) const { return plan_.actions[rank][next_[rank]]; }
 
   std::optional<pass_result> unmet_need(const action& one) const {
-    if (const auto own = taken_from_own_stage(one); own && !given_[*own])
+    if (const auto own = taken_from_own_stage(one); own && given_[*own] == 0)
       return own;
-    if (const auto other = taken_from_neighbour(one, plan_.stages()); other && !given_[*other])
+    if (const auto other = taken_from_neighbour(one, plan_.stages()); other && given_[*other] == 0)
       return other;
     return std::nullopt;
   }

@@ -117,8 +117,8 @@ styled_line draw_ruler(const layout& place, std::size_t cells) {
   return line;
 }
 
-void draw_idle(styled_line& line, const layout& place, std::size_t first, std::size_t last) {
-  for (std::size_t cell = first; cell < last; ++cell) {
+void draw_idle(styled_line& line, const layout& place, std::size_t begin, std::size_t end) {
+  for (std::size_t cell = begin; cell < end; ++cell) {
     line.pad_to(place.column_of(cell));
     line.add(".", dim);
   }
