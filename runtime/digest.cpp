@@ -2,6 +2,7 @@
 
 #include "model/error.hpp"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <algorithm>
@@ -25,7 +26,12 @@ sha256_stream::sha256_stream() : context_(std::make_unique<context>()) {
                "OpenSSL offers SHA-256");
 }
 
-sha256_stream::~sha256_stream() = default;
+/// OpenSSL keeps an error queue for each thread until the thread's own end, which for an actor's thread may come after
+/// that of the program: it is given back here, and made again when next needed.
+sha256_stream::~sha256_stream() {
+  context_.reset();
+  OPENSSL_thread_stop();
+}
 
 void sha256_stream::add(std::span<const std::byte> bytes) {
   TROUPE_CHECK(EVP_DigestUpdate(context_->handle.get(), bytes.data(), bytes.size()) == 1, "the stream is not finished");

@@ -1,5 +1,6 @@
 // The promise: same seed, same weights, bit for bit, whatever the schedule and the number of stages.
 #include "actors/run.hpp"
+#include "model/gemm.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "tests/support/same_result.hpp"
 #include "tests/support/scratch_directory.hpp"
@@ -7,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <set>
 #include <string>
@@ -106,6 +108,15 @@ TEST_CASE("a partition by hand has the reference's bits", "[equality]") {
   const run_report reference = reference_of(spec);
   spec.pipeline.stages = 3;
   spec.pipeline.partition = GENERATE("1,1,4", "4,1,1", "2,3,1");
+  check_same_result(pipeline_of(spec), reference);
+}
+
+TEST_CASE("two threads in each stage's matrix products give the bits of a reference with two threads", "[equality]") {
+  run_spec spec = tiny_spec();
+  spec.model.width = 64;
+  spec.pipeline.threads_per_stage = static_cast<std::uint32_t>(std::min(2, max_gemm_threads()));
+  const run_report reference = reference_of(spec);
+  spec.pipeline.stages = 3;
   check_same_result(pipeline_of(spec), reference);
 }
 

@@ -1,6 +1,7 @@
 // Runs the real program as a child process, without a shell, and reads what it says.
 #pragma once
 
+#include <array>
 #include <csignal>
 #include <fcntl.h>
 #include <poll.h>
@@ -85,9 +86,9 @@ private:
   bool read_some() {
     if (pipes_[0].fd < 0 && pipes_[1].fd < 0)
       return false;
-    if (::poll(pipes_, 2, -1) < 0)
+    if (::poll(pipes_.data(), pipes_.size(), -1) < 0)
       return errno == EINTR;
-    for (int i = 0; i < 2; ++i) {
+    for (std::size_t i = 0; i < pipes_.size(); ++i) {
       if (pipes_[i].fd < 0 || pipes_[i].revents == 0)
         continue;
       char buffer[4096];
@@ -103,7 +104,7 @@ private:
   }
 
   pid_t child_ = -1;
-  pollfd pipes_[2] = {};
+  std::array<pollfd, 2> pipes_{};
   program_result result_;
 };
 
