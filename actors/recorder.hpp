@@ -9,7 +9,7 @@
 namespace troupe {
 
 struct recorder_actor_state {
-  static inline const char* name = "recorder";
+  static constexpr const char* name = "recorder";
   std::optional<journal> log;
 };
 

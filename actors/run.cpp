@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 namespace troupe {
@@ -107,6 +108,27 @@ private:
   bool interrupt_sent_ = false;
 };
 
+/// Asks every actor that was spawned to end.
+void end_all(const company& everyone) {
+  for (const auto& [member, name] : everyone_by_name(everyone))
+    if (member)
+      caf::anon_send_exit(member, caf::exit_reason::user_shutdown);
+}
+
+void spawn_into(company& everyone, caf::actor_system& system, const setup_ptr& setup, const observer& watcher,
+                side_actors placement) {
+  for (std::uint32_t rank = 0; rank < setup->pipeline.ranks(); ++rank)
+    everyone.ranks.push_back(system.spawn(stage, setup, rank, watcher));
+  everyone.scheduler = system.spawn(scheduler, setup, watcher);
+  if (placement == side_actors::own_threads) {
+    everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
+    everyone.store = system.spawn<caf::detached>(store, setup, watcher);
+  } else {
+    everyone.recorder = system.spawn(recorder, setup, watcher);
+    everyone.store = system.spawn(store, setup, watcher);
+  }
+}
+
 } // namespace
 
 setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_options& options,
@@ -126,15 +148,11 @@ setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_op
 company spawn_company(caf::actor_system& system, const setup_ptr& setup, const observer& watcher,
                       side_actors placement) {
   company everyone;
-  for (std::uint32_t rank = 0; rank < setup->pipeline.ranks(); ++rank)
-    everyone.ranks.push_back(system.spawn(stage, setup, rank, watcher));
-  everyone.scheduler = system.spawn(scheduler, setup, watcher);
-  if (placement == side_actors::own_threads) {
-    everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
-    everyone.store = system.spawn<caf::detached>(store, setup, watcher);
-  } else {
-    everyone.recorder = system.spawn(recorder, setup, watcher);
-    everyone.store = system.spawn(store, setup, watcher);
+  try {
+    spawn_into(everyone, system, setup, watcher, placement);
+  } catch (const std::system_error& e) { // no thread for an actor: the others must end, or the system waits for them
+    end_all(everyone);
+    throw run_error(std::string("the run's threads cannot be started: ") + e.what());
   }
   return everyone;
 }

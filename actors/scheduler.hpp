@@ -9,7 +9,7 @@
 namespace troupe {
 
 struct scheduler_actor_state {
-  static inline const char* name = "scheduler";
+  static constexpr const char* name = "scheduler";
   std::optional<step_coordinator> coordinator;
   std::shared_ptr<const company> everyone;
 };

@@ -9,7 +9,7 @@
 namespace troupe {
 
 struct stage_actor_state {
-  static inline const char* name = "stage";
+  static constexpr const char* name = "stage";
   std::optional<stage_runner> runner;
   std::shared_ptr<const company> everyone;
   bool run_next_pending = false; ///< a run_next_message is in the mailbox

@@ -10,7 +10,7 @@
 namespace troupe {
 
 struct store_actor_state {
-  static inline const char* name = "store";
+  static constexpr const char* name = "store";
   std::shared_ptr<const company> everyone;
   std::optional<snapshot_collector> collector;
 };

@@ -32,11 +32,15 @@ interrupt_watch::interrupt_watch() {
   interrupts = 0;
   handle(SIGINT, on_interrupt);
   handle(SIGTERM, on_interrupt);
+  handle(SIGHUP, on_interrupt);
+  handle(SIGXFSZ, SIG_IGN); // a file that grows too large is then an error of the write, with a message
 }
 
 interrupt_watch::~interrupt_watch() {
   handle(SIGINT, SIG_DFL);
   handle(SIGTERM, SIG_DFL);
+  handle(SIGHUP, SIG_DFL);
+  handle(SIGXFSZ, SIG_DFL);
 }
 
 const std::atomic<int>& interrupt_watch::count() const { // NOLINT(*-to-static): counts only while a watch lives

@@ -20,6 +20,8 @@
 #include <optional>
 #include <string>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 namespace troupe {
 
@@ -95,14 +97,37 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
     if (!base.checkpoint.directory.empty())
       base.checkpoint.directory = fs::absolute(resumed->path()).parent_path().string(); // it may have been moved since
   }
-  const run_spec spec = request.flags.apply(base);
+  run_spec spec = request.flags.apply(base);
   validate(spec);
   if (resumed)
     resumed->expect_same_run(spec);
   return spec;
 }
 
+bool same_file(const std::string& one, const std::string& other) {
+  std::error_code ignored; // a file that is not there is compared by its name
+  return !one.empty() && !other.empty() &&
+         (fs::equivalent(one, other, ignored) ||
+          fs::absolute(one).lexically_normal() == fs::absolute(other).lexically_normal());
+}
+
+/// Writing over a file that this run reads, or writes otherwise, would destroy it.
+void expect_distinct_files(const train_request& request, const run_spec& spec) {
+  std::vector<std::pair<std::string, std::string>> others = {{"data.path", spec.data.path},
+                                                             {"--config", request.flags.config_file()},
+                                                             {"pipeline.schedule", spec.pipeline.schedule}};
+  for (const auto& [flag, file] :
+       {std::pair<std::string, std::string>{"--report", request.report}, {"--trace", request.trace}}) {
+    for (const auto& [name, other] : others)
+      if (same_file(file, other))
+        throw spec_error(
+            fmt::format("{}: found '{}', which is {} of this run, expected another file", flag, file, name));
+    others.emplace_back(flag, file);
+  }
+}
+
 void expect_outputs(const train_request& request, const run_spec& spec) {
+  expect_distinct_files(request, spec);
   if (!request.report.empty())
     expect_writable(request.report);
   if (!request.trace.empty())
@@ -116,27 +141,30 @@ void expect_outputs(const train_request& request, const run_spec& spec) {
 file_data open_data(const run_spec& spec) {
   if (spec.data.path.empty())
     throw spec_error("data.path: found nothing, expected a file to train on (--data FILE)");
-  return file_data(spec, find_family(spec.model.family).targets_per_sequence(spec.model));
+  return {spec, find_family(spec.model.family).targets_per_sequence(spec.model)};
 }
 
 /// Throws CLI::RuntimeError with the exit code when the run was interrupted.
 void finish(const train_request& request, const run_report& report, const std::string& generation) {
+  fmt::print("{}", summary(report, generation)); // first, so that a report that cannot be written takes no result along
+  std::fflush(stdout);
   if (!request.report.empty())
     write_text_file(request.report, to_json(report, TROUPE_VERSION));
-  fmt::print("{}", summary(report, generation));
   if (report.interrupted)
     throw CLI::RuntimeError(exit_interrupted);
 }
 
 void train(const train_request& request) {
   const std::optional<checkpoint> resumed = open_resumed(request.resume);
-  const run_spec spec = spec_of(request, resumed);
+  run_spec spec = spec_of(request, resumed);
   if (request.print_spec) {
     fmt::print("{}", to_text(spec));
     return;
   }
   const file_data data = open_data(spec);
   expect_outputs(request, spec);
+  if (!spec.checkpoint.directory.empty() && spec.data.sha256.empty())
+    spec.data.sha256 = data.content_sha256(); // a resumed run must find the same data
 
   std::string generation;
   run_report report;

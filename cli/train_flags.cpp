@@ -24,6 +24,7 @@ constexpr auto table = std::to_array<train_flag>({
 
     {"--data", "data.path", "FILE", "Data", "what to learn from: any file"},
     {"--tokens", "data.tokens", "KIND", "Data", "bytes, or uint16 (little-endian token ids)"},
+    {"--data-sha256", "data.sha256", "HEX", "Data", "refuse a file with another SHA-256"},
     {"--validation-fraction", "data.validation_fraction", "X", "Data", "end of the file that is never trained on"},
     {"--validation-every", "validation.every", "N", "Data", "steps between validations; 0: none"},
     {"--validation-microbatches", "validation.microbatches", "M", "Data", "in one validation"},

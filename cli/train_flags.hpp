@@ -33,6 +33,8 @@ public:
   void add_to(CLI::App& command);
   /// `base`, overridden by the --config file, then by --set and flags in the order given. Throws spec_error.
   run_spec apply(const run_spec& base) const;
+  /// The file that --config names; empty: none.
+  const std::string& config_file() const { return config_; }
 
 private:
   const CLI::App* command_ = nullptr;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -17,7 +18,7 @@ using namespace troupe;
 /// that depends on nothing but its arguments will do; troupe::file_data reads a file.
 class counting_data : public data_source {
 public:
-  explicit counting_data(const run_spec& spec) : spec_(spec) {}
+  explicit counting_data(run_spec spec) : spec_(std::move(spec)) {}
 
   microbatch_data sample(const step_id& at, std::uint32_t microbatch) const override {
     auto tokens = std::make_shared<std::vector<std::int32_t>>();

@@ -30,11 +30,12 @@ void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, t
 }
 
 void set_gemm_threads(int threads) {
+  omp_set_dynamic(0); // OpenMP must not choose fewer: the number of threads is part of the arithmetic
   omp_set_num_threads(threads);
 }
 
 int max_gemm_threads() {
-  return 1024;
+  return std::min(1024, omp_get_thread_limit()); // the limit is OMP_THREAD_LIMIT's
 }
 
 std::string gemm_library() {

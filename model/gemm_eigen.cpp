@@ -1,7 +1,5 @@
 #include "model/gemm.hpp"
 
-// GCC 12 takes the deliberately undefined operands of its own AVX-512 intrinsics for a mistake (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <Eigen/Core>
 
 namespace troupe {

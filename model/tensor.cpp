@@ -44,7 +44,7 @@ struct alignas(alignment) tensor_block {
   std::size_t capacity = 0; ///< bytes of elements
   std::shared_ptr<tensor_pool::core> home;
 
-  float* elements() noexcept { return reinterpret_cast<float*>(reinterpret_cast<char*>(this) + sizeof(tensor_block)); }
+  float* elements() noexcept { return static_cast<float*>(static_cast<void*>(this + 1)); }
   static void release(tensor_block* block) noexcept;
   static void destroy(tensor_block* block) noexcept {
     block->~tensor_block();

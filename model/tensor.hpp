@@ -45,7 +45,7 @@ struct tensor_block;
 
 /// A handle to shared memory: copying a tensor shares its elements. Whoever writes must be the only holder; a tensor
 /// that was sent to another actor is read-only from then on. Handles may be copied and dropped from any thread.
-class tensor {
+class tensor { // NOLINT(*-special-member-functions): its one operator= copies and moves
 public:
   tensor() = default;
   tensor(const tensor& other) noexcept;

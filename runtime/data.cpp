@@ -2,11 +2,13 @@
 
 #include "model/error.hpp"
 #include "model/random.hpp"
+#include "runtime/digest.hpp"
 #include "runtime/regular_file.hpp"
 
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <span>
 #include <sys/mman.h>
 #include <system_error>
 
@@ -38,6 +40,8 @@ struct file_data::mapping {
   std::uint64_t start_of(const step_id& at, std::uint32_t microbatch, std::uint32_t sequence) const;
   std::int32_t token(std::uint64_t index) const;
   void expect_lengths() const;
+  void expect_content() const;
+  std::string hash() const { return to_hex(sha256(std::as_bytes(std::span(bytes, size)))); }
 
   run_spec spec;
   std::uint64_t window_tokens;  ///< T + 1
@@ -71,6 +75,7 @@ file_data::mapping::mapping(const run_spec& of_run, std::int64_t targets)
         fmt::format("{}: mapping {} bytes failed: {}", path, file.size(), std::generic_category().message(errno)));
   bytes = static_cast<const std::uint8_t*>(start);
   size = file.size();
+  expect_content();
   ::madvise(start, size, MADV_RANDOM); // windows lie anywhere; reading ahead would be wasted. Only advice: may fail.
 }
 
@@ -83,6 +88,12 @@ void file_data::mapping::expect_lengths() const {
   expect("for training", training);
   if (spec.validation.every > 0)
     expect("held out for validation", held_out);
+}
+
+/// A run goes on with the data it began with, or not at all.
+void file_data::mapping::expect_content() const {
+  if (const std::string& expected = spec.data.sha256; !expected.empty() && hash() != expected)
+    throw data_error(fmt::format("{}: found SHA-256 {}, expected {} (data.sha256)", spec.data.path, hash(), expected));
 }
 
 std::uint64_t file_data::mapping::start_of(const step_id& at, std::uint32_t microbatch, std::uint32_t sequence) const {
@@ -136,6 +147,10 @@ std::uint64_t file_data::training_tokens() const {
 
 std::uint64_t file_data::validation_tokens() const {
   return map_->held_out;
+}
+
+std::string file_data::content_sha256() const {
+  return map_->hash();
 }
 
 } // namespace troupe

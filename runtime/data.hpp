@@ -33,12 +33,16 @@ public:
   /// Throws data_error when the file is missing, not a regular file, empty, odd-sized (uint16), or a part is shorter
   /// than T+1 tokens; the held-out part may be that short when the spec asks for no validation.
   file_data(const run_spec& spec, std::int64_t targets_per_sequence);
+  file_data(const file_data&) = delete;
+  file_data& operator=(const file_data&) = delete;
   ~file_data() override;
   microbatch_data sample(const step_id& at, std::uint32_t microbatch) const override;
 
   /// Tokens in the part that is trained on, and in the part held out.
   std::uint64_t training_tokens() const;
   std::uint64_t validation_tokens() const;
+  /// SHA-256 of the whole file, in hexadecimal; reads all of it.
+  std::string content_sha256() const;
 
 private:
   struct mapping;

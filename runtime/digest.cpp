@@ -22,8 +22,8 @@ struct sha256_stream::context {
 };
 
 sha256_stream::sha256_stream() : context_(std::make_unique<context>()) {
-  TROUPE_CHECK(context_->handle && EVP_DigestInit_ex(context_->handle.get(), EVP_sha256(), nullptr) == 1,
-               "OpenSSL offers SHA-256");
+  if (!context_->handle || EVP_DigestInit_ex(context_->handle.get(), EVP_sha256(), nullptr) != 1)
+    throw run_error("SHA-256: OpenSSL gave none, which it does when memory is short");
 }
 
 /// OpenSSL keeps an error queue for each thread until the thread's own end, which for an actor's thread may come after

@@ -18,6 +18,9 @@ struct data_spec {
   token_format tokens = token_format::bytes;
   double validation_fraction = 0.1; ///< the last part of the file, never trained on
 
+  /// SHA-256 of the file in hexadecimal; empty: not checked. A run that writes checkpoints notes it there.
+  std::string sha256;
+
   friend bool operator==(const data_spec&, const data_spec&) = default;
 };
 

@@ -116,6 +116,7 @@ void to_message(const run_spec& spec, proto::RunSpec& out) {
   out.mutable_data()->set_path(spec.data.path);
   out.mutable_data()->set_tokens(to_word(spec.data.tokens, token_words));
   out.mutable_data()->set_validation_fraction(spec.data.validation_fraction);
+  out.mutable_data()->set_sha256(spec.data.sha256);
   write_training(spec.training, *out.mutable_training());
   write_optimizer(spec.optimizer, *out.mutable_optimizer());
   write_pipeline(spec.pipeline, *out.mutable_pipeline());
@@ -132,7 +133,8 @@ run_spec from_message(const proto::RunSpec& message) {
   return {.model = read_model(message.model()),
           .data = {.path = data.path(),
                    .tokens = to_choice<token_format>("data.tokens", data.tokens(), token_words),
-                   .validation_fraction = data.validation_fraction()},
+                   .validation_fraction = data.validation_fraction(),
+                   .sha256 = data.sha256()},
           .training = {.steps = training.steps(),
                        .microbatches = training.microbatches(),
                        .microbatch_size = training.microbatch_size(),

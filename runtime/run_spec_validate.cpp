@@ -72,6 +72,9 @@ void check_model(const model_spec& model) {
 }
 
 void check_data(const run_spec& spec) {
+  const std::string& hash = spec.data.sha256;
+  if (!hash.empty() && (hash.size() != 64 || hash.find_first_not_of("0123456789abcdef") != std::string::npos))
+    refuse("data.sha256", "'" + hash + "'", "64 hexadecimal digits in lower case, or nothing");
   expect_number("data.validation_fraction", spec.data.validation_fraction, 0.0, 1.0, upper_end::excluded);
   if (spec.validation.every > 0 && spec.data.validation_fraction == 0.0)
     refuse("data.validation_fraction", "0", fmt::format("more, since validation.every is {}", spec.validation.every));

@@ -186,6 +186,7 @@ void step_coordinator::close_training_step(double loss, coordinator_outputs& out
   steps_done_ = at_.step + 1;
   ended_early_ = interrupted_ && steps_done_ < last_step_;
   checkpoint_in_flight_ = snapshot ? steps_done_ : checkpoint_in_flight_;
+  last_snapshot_ = snapshot ? steps_done_ : last_snapshot_;
   to_all(step_decision{1, at_, clipped.scale, rate, snapshot ? take_snapshot::yes : take_snapshot::no}, out);
   out.emplace_back(step_closed{at_, loss, clipped.norm, rate, setup_.clock() - opened_});
   open_after(at_, out);
@@ -194,10 +195,17 @@ void step_coordinator::close_training_step(double loss, coordinator_outputs& out
 void step_coordinator::open_after(const step_id& closed, coordinator_outputs& out) {
   if (closed.mode == pass_mode::train && validation_due(*setup_.spec, steps_done_) && !ended_early_)
     open({closed.step, pass_mode::evaluate}, out);
-  else if (steps_done_ < last_step_ && !ended_early_)
+  else if (steps_done_ < last_step_ && !ended_early_ && !may_end_here())
     open({steps_done_, pass_mode::train}, out);
   else
     request_digests(out);
+}
+
+/// The user interrupted the validation, and the step before it left nothing to be saved.
+bool step_coordinator::may_end_here() {
+  const bool saved = setup_.spec->checkpoint.directory.empty() || last_snapshot_ == steps_done_;
+  ended_early_ = interrupted_ && saved;
+  return ended_early_;
 }
 
 void step_coordinator::request_digests(coordinator_outputs& out) {

@@ -67,6 +67,7 @@ private:
   void close_if_complete(coordinator_outputs& out);
   void close_training_step(double loss, coordinator_outputs& out);
   void open_after(const step_id& closed, coordinator_outputs& out);
+  bool may_end_here();
   void request_digests(coordinator_outputs& out);
   void finish_if_complete(coordinator_outputs& out);
   template <class Order>
@@ -94,6 +95,7 @@ private:
   std::map<std::uint32_t, std::vector<double>> squares_; ///< by stage
   std::vector<bool> reported_;
   std::uint64_t checkpoint_in_flight_ = 0; ///< steps done of the one being written; 0: none
+  std::uint64_t last_snapshot_ = 0;        ///< steps done when the last one was taken
   std::vector<layer_digests> digests_;
   std::vector<bool> digested_;
 };

@@ -17,6 +17,8 @@ class trace_writer {
 public:
   /// Opens `path` and names the tracks. Throws spec_error naming the path and the system's reason.
   trace_writer(const std::filesystem::path& path, std::uint32_t ranks);
+  trace_writer(const trace_writer&) = delete;
+  trace_writer& operator=(const trace_writer&) = delete;
   ~trace_writer();
   /// Slices of one step of one rank; arguments step, stage, microbatch appear on each.
   void add(const slice_batch& batch);

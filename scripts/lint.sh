@@ -23,7 +23,7 @@ printf '%s\0' "${files[@]}" | xargs -0 clang-format --dry-run -Werror 2>&1 | tee
 
 if [ ${#sources[@]} -gt 0 ]; then
   # Writes the compile commands, and the headers that protoc makes.
-  scripts/build.sh release troupe_proto
+  built=$(scripts/build.sh release troupe_proto 2>&1) || { printf "%s\n" "$built"; exit 1; }
   # Each file's findings are printed in one piece, although several run at a time; stderr holds only counts, unless
   # clang-tidy itself fails.
   check='found=$(clang-tidy --quiet -p build/release "$1" 2>"$2.$$") && status=0 || status=$?
@@ -35,5 +35,5 @@ if [ ${#sources[@]} -gt 0 ]; then
 fi
 
 findings=$(grep -E '^[^ ]+:[0-9]+:[0-9]+: (error|warning): |^error: ' "$log" | sort -u | wc -l || true)
-echo "lint: ${#files[@]} files formatted, ${#sources[@]} checked, $findings findings"
+echo "lint: format of ${#files[@]} files, clang-tidy of ${#sources[@]} sources: $findings findings"
 [ $failed -eq 0 ] && [ "$findings" -eq 0 ]

@@ -76,7 +76,7 @@ TEST_CASE("a stage that throws ends the run with its message, wherever it happen
       }
 }
 
-TEST_CASE("a stage that is killed ends the run, and run_pipeline names it", "[actors]") {
+TEST_CASE("run_pipeline throws what a stage threw, and names the rank", "[actors]") {
   const run_spec spec = unruly_spec();
   const made_up_data data(spec);
   const failing_family family(2, {.when = failing_layer::moment::forward, .step = 1, .microbatch = 0});

@@ -46,7 +46,7 @@ TEST_CASE("recomputation holds fewer bytes and counts what it ran again", "[acto
   for (std::uint32_t rank = 0; rank < 4; ++rank) {
     INFO("rank " << rank);
     CHECK(kept.ranks[rank].usage.recomputed_microbatches == 0);
-    CHECK(recomputed.ranks[rank].usage.recomputed_microbatches == 32 * 3);
+    CHECK(recomputed.ranks[rank].usage.recomputed_microbatches == std::uint64_t{32} * 3);
     CHECK(recomputed.ranks[rank].usage.peak_stash_bytes < kept.ranks[rank].usage.peak_stash_bytes / 2);
   }
 }

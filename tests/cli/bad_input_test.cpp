@@ -63,6 +63,8 @@ void prepare(const scratch_directory& scratch) {
   const auto put = [&](const std::string& name, const std::string& content) { write_bytes(scratch / name, content); };
   put("text", some_text());
   put("empty", "");
+  put("other", "another text, " + some_text());
+  put("spec.textproto", "");
   put("short", "abcd");
   put("odd", std::string(101, 'a'));
   put("tokens", std::string(100, '\x01')); // 0x0101 = 257, little-endian
@@ -206,6 +208,7 @@ TEST_CASE("unusable training data is answered with one line and exit code 3") {
       with_data({"@/fifo"}, "fifo: found a FIFO, expected a regular file"),
       with_data({"/dev/zero"}, "/dev/zero: found a device, expected a regular file"),
       with_data({"@/file/below"}, "file/below: Not a directory"),
+      with_data({"@/text", "--data-sha256", std::string(64, '0')}, "(data.sha256)"),
       with_data({"@/short"}, "short: found 4 tokens for training, expected at least 5"),
       with_data({"@/odd", "--tokens", "uint16"}, "odd: found 101 bytes, expected an even number"),
       with_data({"@/tokens", "--tokens", "uint16"}, "expected less than model.vocabulary (256)"),
@@ -217,6 +220,7 @@ TEST_CASE("unusable training data is answered with one line and exit code 3") {
 TEST_CASE("an unusable checkpoint is answered with one line and exit code 3") {
   check({
       with_checkpoint({"@/missing"}, "missing: expected a directory"),
+      with_checkpoint({"@/intact", "--data", "@/other"}, "other: found SHA-256 "),
       with_checkpoint({"@/nothing"}, "nothing: expected a directory with at least one step-NNNNNNNN generation"),
       with_checkpoint({"@/file"}, "file: expected a directory"),
       with_checkpoint({"@/cut"}, "bytes, expected"),
@@ -250,6 +254,10 @@ TEST_CASE("an output that cannot be written is refused before the run starts") {
       with_flags({"--trace", "@/missing/trace.json"}, "missing/trace.json: "),
       with_flags({"--checkpoint", "@/file"}, "checkpoint.directory: found '"),
       with_flags({"--checkpoint", "@/file/run"}, "checkpoint.directory: found '"),
+      with_flags({"--report", "@/text"}, "--report: found '"),
+      with_flags({"--trace", "@/text"}, "which is data.path of this run"),
+      with_flags({"--trace", "@/both", "--report", "@/both"}, "which is --report of this run"),
+      with_flags({"--config", "@/spec.textproto", "--report", "@/spec.textproto"}, "which is --config of this run"),
       with_flags({"--checkpoint", "@/intact"}, "with step-00000004 of another run"),
   });
 }

@@ -37,6 +37,7 @@ const std::vector<std::pair<std::string, std::string>> other_values = {
     {"data.path", "some where"},
     {"data.tokens", "uint16"},
     {"data.validation_fraction", "0.2"},
+    {"data.sha256", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"},
     {"training.steps", "200"},
     {"training.microbatches", "6"},
     {"training.microbatch_size", "3"},

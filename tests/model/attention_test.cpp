@@ -14,9 +14,9 @@ struct problem {
   std::int64_t sequences, tokens, heads, width; ///< B, T, heads, columns of a head
   double dropout;
 
-  std::int64_t C() const { return heads * width; }
-  shape input() const { return {sequences * tokens, 3 * C()}; }
-  shape output() const { return {sequences * tokens, C()}; }
+  std::int64_t columns() const { return heads * width; }
+  shape input() const { return {sequences * tokens, 3 * columns()}; }
+  shape output() const { return {sequences * tokens, columns()}; }
   attention layer() const { return attention({heads, dropout, 7}); }
   pass_context context(tensor_pool& pool) const {
     return {.seed = 5, .step = 3, .microbatch = 2, .sequences = sequences, .sequence_length = tokens, .pool = &pool};
@@ -45,7 +45,7 @@ std::vector<reference::matrix> masks_of(const problem& on, std::int64_t sequence
 std::pair<reference::matrix, reference::matrix> solve(const problem& on, const tensor& x, const tensor& dy,
                                                       const pass_context& at) {
   const auto T = static_cast<std::size_t>(on.tokens);
-  const auto C = static_cast<std::size_t>(on.C());
+  const auto C = static_cast<std::size_t>(on.columns());
   std::pair out{reference::matrix(T * static_cast<std::size_t>(on.sequences), C),
                 reference::matrix(T * static_cast<std::size_t>(on.sequences), 3 * C)};
   for (std::int64_t sequence = 0; sequence < on.sequences; ++sequence) {
@@ -113,12 +113,12 @@ TEST_CASE("a masked block is never read") {
   const pass_result clean = run(one, x, dy, at);
   // All of the first sequence's last two blocks: q, k and v.
   for (std::int64_t row = attention::block; row < on.tokens; ++row)
-    std::fill_n(x.row(row), 3 * on.C(), std::numeric_limits<float>::quiet_NaN());
+    std::fill_n(x.row(row), 3 * on.columns(), std::numeric_limits<float>::quiet_NaN());
   stash kept;
   const tensor y = one.forward(x, kept, at);
   for (std::int64_t row = 0; row < y.rows(); ++row) {
     const bool poisoned = row >= attention::block && row < on.tokens;
-    for (std::int64_t column = 0; column < on.C(); ++column) {
+    for (std::int64_t column = 0; column < on.columns(); ++column) {
       REQUIRE(std::isnan(y.row(row)[column]) == poisoned);
       REQUIRE((poisoned || y.row(row)[column] == clean.output.row(row)[column]));
     }
@@ -129,7 +129,7 @@ TEST_CASE("a NaN among the keys that a token sees is not hidden") {
   tensor_pool pool;
   const problem on{1, 100, 1, 8, 0.0};
   tensor x = random_tensor(pool, on.input(), 1);
-  x.row(20)[on.C() + 3] = std::numeric_limits<float>::quiet_NaN();
+  x.row(20)[on.columns() + 3] = std::numeric_limits<float>::quiet_NaN();
   stash kept;
   const tensor y = on.layer().forward(x, kept, on.context(pool));
   for (std::int64_t row = 0; row < on.tokens; ++row)

@@ -30,7 +30,7 @@ TEST_CASE("dropout keeps about one minus rate and scales what it keeps") {
     REQUIRE((v == 0.0F || v == Approx(1.0 / (1.0 - rate))));
     kept += v != 0.0F ? 1 : 0;
   }
-  const double count = static_cast<double>(rows * columns);
+  const auto count = static_cast<double>(rows * columns);
   // Five standard deviations of a binomial count.
   REQUIRE(std::abs(static_cast<double>(kept) - count * (1.0 - rate)) < 5.0 * std::sqrt(count * rate * (1.0 - rate)));
 }

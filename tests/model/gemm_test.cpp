@@ -19,9 +19,9 @@ struct padded {
   std::vector<float> memory;
   std::int64_t rows, columns, stride;
 
-  padded(std::int64_t rows_, std::int64_t columns_, std::int64_t padding, double phase)
-      : memory(static_cast<std::size_t>(rows_ * (columns_ + padding)), outside), rows(rows_), columns(columns_),
-        stride(columns_ + padding) {
+  padded(std::int64_t row_count, std::int64_t column_count, std::int64_t padding, double phase)
+      : memory(static_cast<std::size_t>(row_count * (column_count + padding)), outside), rows(row_count),
+        columns(column_count), stride(column_count + padding) {
     for (std::int64_t r = 0; r < rows; ++r)
       for (std::int64_t c = 0; c < columns; ++c)
         at(r, c) =

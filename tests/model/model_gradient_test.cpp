@@ -35,7 +35,7 @@ TEST_CASE("a whole model's loss and gradient agree with differences of the loss 
     for (const double g : gradient.values)
       squares += g * g;
     REQUIRE(squares > 0.0);
-    const auto loss_at = [&](double distance) {
+    const auto loss_at = [&, &name = name, &gradient = gradient](double distance) {
       for (std::size_t i = 0; i < original.values.size(); ++i)
         values.at(name).values[i] = original.values[i] + distance * gradient.values[i] / std::sqrt(squares);
       return loss(values, spec, batch);

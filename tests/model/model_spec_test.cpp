@@ -46,7 +46,7 @@ struct moments {
 };
 
 moments moments_of(const tensor& x) {
-  const double count = static_cast<double>(x.size());
+  const auto count = static_cast<double>(x.size());
   moments out;
   for (const float v : x.values())
     out.mean += static_cast<double>(v) / count;
@@ -102,7 +102,7 @@ TEST_CASE("weights start with GPT-2's moments") {
     const moments found = moments_of(p->value);
     const double expected = p->name == "wpe.weight" ? 0.01 : p->name.ends_with("c_proj.weight") ? 0.02 / 4.0 : 0.02;
     // Five standard deviations of the two estimates.
-    const double count = static_cast<double>(p->value.size());
+    const auto count = static_cast<double>(p->value.size());
     REQUIRE(std::abs(found.mean) < 5.0 * expected / std::sqrt(count));
     REQUIRE(std::abs(found.deviation - expected) < 5.0 * expected / std::sqrt(2.0 * count));
   }
@@ -154,8 +154,8 @@ TEST_CASE("a spec that cannot be built is refused, naming field, found and expec
   REQUIRE(with(&model_spec::sequence_length, std::numeric_limits<std::int64_t>::max()).find("model.sequence_length") ==
           0);
   REQUIRE(with(&model_spec::dropout, 1.0) == "model.dropout: found 1.000000, expected at least 0 and below 1");
-  REQUIRE(with(&model_spec::dropout, -0.1) != "");
-  REQUIRE(with(&model_spec::dropout, std::numeric_limits<double>::quiet_NaN()) != "");
+  REQUIRE_FALSE(with(&model_spec::dropout, -0.1).empty());
+  REQUIRE_FALSE(with(&model_spec::dropout, std::numeric_limits<double>::quiet_NaN()).empty());
 
   spec = small_spec("mlp");
   REQUIRE(complaint(spec).empty());

@@ -207,7 +207,7 @@ TEST_CASE("twenty steps of a small GPT-2 go as they go in PyTorch") {
     CAPTURE(tied, p.name, to_string(p.extents), one.at("shape").dump());
     CHECK(comparable_norm(p) == Approx(one.at("norm").get<double>()).epsilon(1e-5));
     for (const auto& probe : one.at("probes")) {
-      const double found = static_cast<double>(p.value.data()[probe[0].get<std::int64_t>()]);
+      const auto found = static_cast<double>(p.value.data()[probe[0].get<std::int64_t>()]);
       CHECK(found == Approx(probe[1].get<double>()).epsilon(1e-5).margin(1e-6));
     }
   }

@@ -10,7 +10,9 @@
 
 #include <array>
 #include <fstream>
+#include <string_view>
 #include <sys/stat.h>
+#include <vector>
 
 using namespace troupe;
 using namespace troupe::test;
@@ -53,11 +55,12 @@ std::string forge(std::string text, const std::string& from, const std::string& 
   const std::size_t at = text.find(from);
   REQUIRE(at != std::string::npos);
   text.replace(at, from.size(), to);
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+  const std::vector<unsigned char> hashed(text.begin(), text.end());
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(hashed.data(), hashed.size(), digest.data());
   text += "sha256: \"";
   for (const unsigned char byte : digest) {
-    constexpr char digits[] = "0123456789abcdef";
+    constexpr std::string_view digits = "0123456789abcdef";
     text += digits[byte / 16];
     text += digits[byte % 16];
   }

@@ -141,7 +141,7 @@ TEST_CASE("validation windows are spread evenly over the held-out end, the same 
     const step_id at{.step = step, .mode = pass_mode::evaluate};
     for (std::uint32_t m = 0; m < 2; ++m)
       for (std::size_t b = 0; b < 3; ++b) {
-        const auto start = static_cast<std::int32_t>(40 + 6 * (3 * m + b));
+        const auto start = static_cast<std::int32_t>(40 + 6 * (3 * std::size_t{m} + b));
         CHECK(row(data.sample(at, m).tokens, b, 4) == from(start, 4));
         CHECK(row(data.sample(at, m).targets, b, 4) == from(start + 1, 4));
       }

@@ -4,7 +4,9 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <vector>
 
 using namespace troupe;
 
@@ -15,10 +17,10 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 }
 
 std::string raw_sha256(const std::string& bytes) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
-         reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
+  const std::vector<unsigned char> message(bytes.begin(), bytes.end());
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(message.data(), message.size(), digest.data());
+  return {digest.begin(), digest.end()};
 }
 
 std::string hex(const std::string& raw) {
@@ -82,6 +84,7 @@ TEST_CASE("the run's hash is that of all digests in layer order, whatever order 
 
   for (const auto& order : {std::array{0, 1, 2}, std::array{2, 0, 1}, std::array{1, 2, 0}}) {
     std::vector<layer_digests> mixed;
+    mixed.reserve(order.size());
     for (const int index : order)
       mixed.push_back(layers[static_cast<std::size_t>(index)]);
     const state_hashes hashes = combine(mixed);

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,9 +46,9 @@ TEST_CASE("a pipe is written to, never replaced") {
   REQUIRE(reader >= 0);
   expect_writable(scratch / "pipe");
   write_text_file(scratch / "pipe", "text");
-  char got[8] = {};
-  CHECK(::read(reader, got, sizeof got) == 4);
-  CHECK(std::string(got) == "text");
+  std::array<char, 8> got{};
+  CHECK(::read(reader, got.data(), got.size()) == 4);
+  CHECK(std::string(got.data()) == "text");
   ::close(reader);
   CHECK(std::filesystem::is_fifo(scratch / "pipe"));
 }
@@ -81,8 +82,8 @@ TEST_CASE("a path that cannot be written is refused before the run and at its en
       {scratch / std::string(256, 'n'), "File name too long"}};
   for (const auto& [path, message] : cases) {
     INFO(path);
-    CHECK_THAT(error_text<spec_error>([&] { expect_writable(path); }), Contains(message));
-    CHECK_THAT(error_text<spec_error>([&] { write_text_file(path, "text"); }), Contains(message));
+    CHECK_THAT(error_text<spec_error>([&path = path] { expect_writable(path); }), Contains(message));
+    CHECK_THAT(error_text<spec_error>([&path = path] { write_text_file(path, "text"); }), Contains(message));
   }
   CHECK(names_in(scratch / ".") == std::set<std::string>{"file"});
 }

@@ -81,7 +81,7 @@ std::vector<std::int64_t> best_cut(const std::vector<double>& costs, std::uint32
     std::vector<std::int64_t> sizes{1};
     std::vector<double> sums{costs[0]};
     for (std::size_t layer = 1; layer < costs.size(); ++layer) {
-      if (mask >> (layer - 1) & 1U) {
+      if ((mask >> (layer - 1) & 1U) != 0) {
         sizes.push_back(0);
         sums.push_back(0.0);
       }

@@ -12,7 +12,6 @@
 
 using namespace troupe;
 using namespace troupe::test;
-using Catch::Contains;
 using nlohmann::json;
 
 TEST_CASE("losses and norms read from a report are the same bits") {

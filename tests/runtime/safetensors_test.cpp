@@ -85,7 +85,7 @@ TEST_CASE("a safetensors file is the format to the byte") {
 TEST_CASE("what is written is read back to the bit, names, shapes and metadata included") {
   const scratch_directory scratch;
   tensor_pool pool;
-  const float nan = std::bit_cast<float>(0x7fc01234U);
+  const auto nan = std::bit_cast<float>(0x7fc01234U);
   const std::vector<named_tensor> tensors = {
       {"odd \"name\"", make(pool, {2, 1, 3}, {-0.0F, nan, 1e-45F, 3.4e38F, 0.1F, 1.0F})},
       {"nothing", make(pool, {0, 7}, {})},

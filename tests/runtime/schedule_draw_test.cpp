@@ -99,7 +99,7 @@ TEST_CASE("a row longer than the limit is cut there, with a mark") {
 TEST_CASE("times that differ absurdly do not exhaust memory") {
   const schedule plan = generate_schedule({"gpipe", 2, 1, 1});
   const std::string picture = draw_grid(plan, simulate(plan, {{{1e-300, 1e300, 1.0}}}), {.unit = 1e-300});
-  CHECK(picture.size() < 3 * 3 * 70000);
+  CHECK(picture.size() < std::size_t{3} * 3 * 70000);
 }
 
 TEST_CASE("colours change nothing but the colours") {

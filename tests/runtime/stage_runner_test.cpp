@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <utility>
+
 using namespace troupe;
 using namespace troupe::test;
 
@@ -13,8 +15,8 @@ namespace {
 
 /// One rank by itself, fed by hand.
 struct lone_rank {
-  lone_rank(const run_spec& described, std::uint32_t rank, incarnation life = 1)
-      : spec(described), pipeline(make_plan(spec, find_family(spec.model.family))),
+  lone_rank(run_spec described, std::uint32_t rank, incarnation life = 1)
+      : spec(std::move(described)), pipeline(make_plan(spec, find_family(spec.model.family))),
         runner(rank_setup{&spec, &find_family(spec.model.family), &pipeline, nullptr, rank, life, [] { return 0.0; }}) {
   }
 

@@ -49,7 +49,7 @@ private:
   void post(coordinator_outputs outputs) {
     for (coordinator_output& output : outputs)
       if (auto* order = std::get_if<rank_order>(&output))
-        queue_.push_back([this, order = std::move(*order)] {
+        queue_.emplace_back([this, order = std::move(*order)] {
           std::visit([&](const auto& message) { ranks_[order.rank]->accept(message); }, order.what);
         });
       else if (auto* closed = std::get_if<step_closed>(&output))
@@ -63,12 +63,12 @@ private:
         [&](auto&& message) {
           using type = std::decay_t<decltype(message)>;
           if constexpr (requires { message.via; })
-            queue_.push_back([this, message] { ranks_[message.via.target_rank]->accept(message); });
+            queue_.emplace_back([this, message] { ranks_[message.via.target_rank]->accept(message); });
           else if constexpr (!std::is_same_v<type, slice_batch> && !std::is_same_v<type, rank_snapshot>)
-            queue_.push_back([this, message] { post(coordinator_->accept(message)); });
+            queue_.emplace_back([this, message] { post(coordinator_->accept(message)); });
         },
         std::move(output));
-    queue_.push_back([] {}); // lets the rank go on
+    queue_.emplace_back([] {}); // lets the rank go on
   }
 
   run_spec spec_;

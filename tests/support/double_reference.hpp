@@ -18,7 +18,8 @@ struct matrix {
   std::vector<double> values = {};
 
   matrix() = default;
-  matrix(std::size_t rows_, std::size_t columns_) : rows(rows_), columns(columns_), values(rows_ * columns_) {}
+  matrix(std::size_t row_count, std::size_t column_count)
+      : rows(row_count), columns(column_count), values(row_count * column_count) {}
   double& operator()(std::size_t row, std::size_t column) { return values[row * columns + column]; }
   double operator()(std::size_t row, std::size_t column) const { return values[row * columns + column]; }
 };
@@ -118,7 +119,7 @@ struct layer_norm_gradients {
 /// With the whole Jacobian of a row: dn_i / dx_j = scale * (i == j) - scale / C - scale * n_i n_j / C.
 inline layer_norm_gradients layer_norm_backward(const matrix& x, const matrix& gamma, const matrix& dy) {
   const matrix n = normalised(x);
-  const double width = static_cast<double>(x.columns);
+  const auto width = static_cast<double>(x.columns);
   layer_norm_gradients out{matrix(x.rows, x.columns), matrix(1, x.columns), column_sums(dy)};
   for (std::size_t r = 0; r < x.rows; ++r) {
     const double scale = moments(x, r).second;

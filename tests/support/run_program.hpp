@@ -23,12 +23,13 @@ struct program_result {
 class running_program {
 public:
   explicit running_program(std::vector<std::string> arguments, const std::string& path = TROUPE_PROGRAM) {
-    int out[2];
-    int err[2];
-    if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0)
+    std::array<int, 2> out{};
+    std::array<int, 2> err{};
+    if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0)
       throw std::runtime_error("no pipe");
     arguments.insert(arguments.begin(), path);
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (std::string& one : arguments)
       argv.push_back(one.data());
     argv.push_back(nullptr);
@@ -68,7 +69,7 @@ public:
     return true;
   }
 
-  void send(int signal) { ::kill(child_, signal); }
+  void send(int signal) const { ::kill(child_, signal); }
 
   /// Reads both outputs to their end and waits for the child.
   program_result finish() {
@@ -91,10 +92,10 @@ private:
     for (std::size_t i = 0; i < pipes_.size(); ++i) {
       if (pipes_[i].fd < 0 || pipes_[i].revents == 0)
         continue;
-      char buffer[4096];
-      const ssize_t count = ::read(pipes_[i].fd, buffer, sizeof buffer);
+      std::array<char, 4096> buffer{};
+      const ssize_t count = ::read(pipes_[i].fd, buffer.data(), buffer.size());
       if (count > 0) {
-        (i == 0 ? result_.out : result_.err).append(buffer, static_cast<std::size_t>(count));
+        (i == 0 ? result_.out : result_.err).append(buffer.data(), static_cast<std::size_t>(count));
       } else {
         ::close(pipes_[i].fd);
         pipes_[i].fd = -1; // poll skips it from now on

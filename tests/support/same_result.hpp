@@ -13,6 +13,7 @@ namespace troupe::test {
 
 inline std::vector<std::uint64_t> bits_of(const std::vector<double>& values) {
   std::vector<std::uint64_t> bits;
+  bits.reserve(values.size());
   for (const double value : values)
     bits.push_back(std::bit_cast<std::uint64_t>(value));
   return bits;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace troupe::test {
@@ -36,7 +37,7 @@ inline run_spec tiny_spec() {
 /// Tokens that follow from (step, microbatch) by a formula.
 class made_up_data : public data_source {
 public:
-  explicit made_up_data(const run_spec& spec) : spec_(spec) {}
+  explicit made_up_data(run_spec spec) : spec_(std::move(spec)) {}
 
   microbatch_data sample(const step_id& at, std::uint32_t microbatch) const override {
     const auto length = static_cast<std::size_t>(spec_.model.sequence_length);
@@ -54,8 +55,8 @@ public:
 private:
   std::int32_t token(const step_id& at, std::uint32_t microbatch, std::size_t sequence, std::size_t t) const {
     const std::size_t validation = at.mode == pass_mode::evaluate ? 1 : 0;
-    const std::size_t mixed =
-        7 * t * t + 31 * t + 17 * microbatch + 101 * at.step * (1 - validation) + 11 * sequence + 5 * validation;
+    const std::size_t mixed = 7 * t * t + 31 * t + 17 * std::size_t{microbatch} + 101 * at.step * (1 - validation) +
+                              11 * sequence + 5 * validation;
     return static_cast<std::int32_t>(mixed % static_cast<std::size_t>(spec_.model.vocabulary));
   }
 

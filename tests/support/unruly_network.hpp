@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace troupe::test {
@@ -60,8 +61,8 @@ struct outcome {
 /// A run whose order of events follows from `seed` alone.
 class unruly_run {
 public:
-  unruly_run(const run_spec& spec, const data_source& data, const run_options& options, std::uint64_t seed)
-      : chance_(seed), options_(options), setup_(make_setup(spec, data, options_, 1)), system_(config_),
+  unruly_run(const run_spec& spec, const data_source& data, run_options options, std::uint64_t seed)
+      : chance_(seed), options_(std::move(options)), setup_(make_setup(spec, data, options_, 1)), system_(config_),
         scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())), observer_(system_) {
     everyone_ = spawn_company(system_, setup_, caf::actor_cast<observer>(observer_), side_actors::scheduled);
     company relayed = everyone_;
@@ -73,6 +74,8 @@ public:
     introduce(everyone_, shared, shared);
   }
 
+  unruly_run(const unruly_run&) = delete;
+  unruly_run& operator=(const unruly_run&) = delete;
   ~unruly_run() {
     for (const company& members : {everyone_, relays_}) {
       for (const stage_actor& rank : members.ranks)
