@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -108,25 +109,28 @@ private:
   bool interrupt_sent_ = false;
 };
 
-/// Asks every actor that was spawned to end.
-void end_all(const company& everyone) {
-  for (const auto& [member, name] : everyone_by_name(everyone))
-    if (member)
-      caf::anon_send_exit(member, caf::exit_reason::user_shutdown);
-}
+/// The threads of a run besides those that run ranks: the recorder's, the store's, and CAF's clock.
+constexpr std::size_t side_threads = 3;
 
-void spawn_into(company& everyone, caf::actor_system& system, const setup_ptr& setup, const observer& watcher,
-                side_actors placement) {
-  for (std::uint32_t rank = 0; rank < setup->pipeline.ranks(); ++rank)
-    everyone.ranks.push_back(system.spawn(stage, setup, rank, watcher));
-  everyone.scheduler = system.spawn(scheduler, setup, watcher);
-  if (placement == side_actors::own_threads) {
-    everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
-    everyone.store = system.spawn<caf::detached>(store, setup, watcher);
-  } else {
-    everyone.recorder = system.spawn(recorder, setup, watcher);
-    everyone.store = system.spawn(store, setup, watcher);
+/// Starts `count` threads at once and ends them. CAF cannot recover from a thread that does not start, so the system is
+/// asked before.
+void expect_threads(std::size_t count) {
+  std::promise<void> all_started;
+  const std::shared_future<void> until = all_started.get_future().share();
+  std::vector<std::thread> threads;
+  std::string problem;
+  try {
+    for (std::size_t i = 0; i < count; ++i)
+      threads.emplace_back([until] { until.wait(); });
+  } catch (const std::system_error& e) {
+    problem = e.what();
   }
+  all_started.set_value();
+  for (std::thread& one : threads)
+    one.join();
+  if (!problem.empty())
+    throw run_error("threads: found " + std::to_string(threads.size()) + " that could be started (" + problem +
+                    "), expected " + std::to_string(count));
 }
 
 } // namespace
@@ -148,11 +152,15 @@ setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_op
 company spawn_company(caf::actor_system& system, const setup_ptr& setup, const observer& watcher,
                       side_actors placement) {
   company everyone;
-  try {
-    spawn_into(everyone, system, setup, watcher, placement);
-  } catch (const std::system_error& e) { // no thread for an actor: the others must end, or the system waits for them
-    end_all(everyone);
-    throw run_error(std::string("the run's threads cannot be started: ") + e.what());
+  for (std::uint32_t rank = 0; rank < setup->pipeline.ranks(); ++rank)
+    everyone.ranks.push_back(system.spawn(stage, setup, rank, watcher));
+  everyone.scheduler = system.spawn(scheduler, setup, watcher);
+  if (placement == side_actors::own_threads) {
+    everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
+    everyone.store = system.spawn<caf::detached>(store, setup, watcher);
+  } else {
+    everyone.recorder = system.spawn(recorder, setup, watcher);
+    everyone.store = system.spawn(store, setup, watcher);
   }
   return everyone;
 }
@@ -169,6 +177,7 @@ void introduce(const company& everyone, const std::shared_ptr<const company>& se
 run_report run_pipeline(const run_spec& spec, const data_source& data, const run_options& options) {
   const std::uint32_t threads = std::max(1U, std::thread::hardware_concurrency());
   const setup_ptr setup = make_setup(spec, data, options, threads);
+  expect_threads(threads + side_threads);
   run_config config(threads);
   caf::actor_system system(config);
   audience watcher(system, options);
