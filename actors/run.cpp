@@ -109,8 +109,8 @@ private:
   bool interrupt_sent_ = false;
 };
 
-/// The threads of a run besides those that run ranks: the recorder's, the store's, and CAF's clock.
-constexpr std::size_t side_threads = 3;
+/// The threads of a run besides those that run ranks: the recorder's, the store's, CAF's clock and CAF's printer.
+constexpr std::size_t side_threads = 4;
 
 /// Starts `count` threads at once and ends them. CAF cannot recover from a thread that does not start, so the system is
 /// asked before.
