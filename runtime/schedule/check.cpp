@@ -201,16 +201,47 @@ private:
   std::vector<std::size_t> next_;    ///< by rank: the action it stands at
 };
 
+bool can_overlap(const action& first, const action& second) {
+  const bool backward = second.op == operation::backward || second.op == operation::backward_input;
+  return first.op == operation::forward && backward && first.stage != second.stage;
+}
+
+void check_pairs(const schedule& plan) {
+  if (!plan.overlapped.empty() && plan.overlapped.size() != plan.ranks)
+    refuse(plan, fmt::format("found {} lists of overlapped pairs, expected none or {}, one a rank",
+                             plan.overlapped.size(), plan.ranks));
+  for (std::uint32_t rank = 0; rank < plan.overlapped.size(); ++rank) {
+    const std::vector<action>& list = plan.actions[rank];
+    std::size_t free = 0; // a complete list has at least two actions
+    for (const std::uint32_t place : plan.overlapped[rank]) {
+      if (place < free || place > list.size() - 2)
+        refuse(plan,
+               fmt::format("rank {} has an overlapped pair at place {}, expected {} to {}, behind the pair before",
+                           rank, place, free, list.size() - 2));
+      if (!can_overlap(list[place], list[place + 1]))
+        refuse(plan, fmt::format("rank {} overlaps {} and {}, expected F of one stage and I or B of another", rank,
+                                 to_string(list[place]), to_string(list[place + 1])));
+      free = std::size_t{place} + 2;
+    }
+  }
+}
+
 /// Peaks and order of one rank's list; a stash lives from F until W or B.
 void add_facts(const schedule& plan, std::uint32_t rank, schedule_facts& facts) {
   std::vector<std::uint32_t> held(plan.stages(), 0);
   std::vector<std::uint32_t> next_weight(plan.stages(), 0);
   std::uint32_t held_by_rank = 0;
+  std::uint32_t activations = 0;
   for (const action& one : plan.actions[rank]) {
     if (one.op == operation::forward) {
       facts.peak_by_stage[one.stage] = std::max(facts.peak_by_stage[one.stage], ++held[one.stage]);
       facts.peak_by_rank[rank] = std::max(facts.peak_by_rank[rank], ++held_by_rank);
-    } else if (one.op != operation::backward_input) {
+      facts.activations_by_rank[rank] = std::max(facts.activations_by_rank[rank], ++activations);
+      continue;
+    }
+    if (one.op != operation::backward_weight)
+      --activations;
+    if (one.op != operation::backward_input) {
       --held[one.stage];
       --held_by_rank;
       facts.canonical = facts.canonical && one.microbatch == next_weight[one.stage]++;
@@ -229,10 +260,12 @@ schedule_facts check_schedule(const schedule& plan) {
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
     check_complete(plan, rank, stages_by_rank[rank]);
   dry_run(plan).run();
+  check_pairs(plan);
 
   schedule_facts facts;
   facts.peak_by_stage.assign(plan.stages(), 0);
   facts.peak_by_rank.assign(plan.ranks, 0);
+  facts.activations_by_rank.assign(plan.ranks, 0);
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
     add_facts(plan, rank, facts);
   return facts;

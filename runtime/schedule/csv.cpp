@@ -5,10 +5,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 namespace troupe {
 
@@ -42,23 +45,62 @@ std::string quotable(std::string_view text) {
   return text.size() > shown ? result + "..." : result;
 }
 
-std::vector<action> parse_row(std::string_view line, const std::string& name, std::size_t row) {
-  std::vector<action> list;
+constexpr std::string_view digits = "0123456789";
+constexpr std::string_view overlap_suffix = ")OVERLAP_F_B";
+
+/// "3SEND_F1", "0UNSHARD": what PyTorch lists besides the computation.
+bool is_bookkeeping(std::string_view cell) {
+  constexpr std::array<std::string_view, 10> names = {"SEND_F",      "RECV_F",     "SEND_B",      "RECV_B",
+                                                      "UNSHARD",     "RESHARD",    "REDUCE_GRAD", "WAIT_REDUCE_GRAD",
+                                                      "WAIT_SEND_F", "WAIT_SEND_B"};
+  const std::size_t first = cell.find_first_not_of(digits);
+  if (first == 0 || first == std::string_view::npos)
+    return false;
+  const std::size_t last = cell.find_last_not_of(digits);
+  return std::find(names.begin(), names.end(), cell.substr(first, last + 1 - first)) != names.end();
+}
+
+/// The two actions of "(0F3;7B1)OVERLAP_F_B"; empty when `cell` is something else.
+std::optional<std::pair<action, action>> parse_pair(std::string_view cell) {
+  if (!cell.starts_with('(') || !cell.ends_with(overlap_suffix))
+    return std::nullopt;
+  std::string_view inner = cell.substr(1, cell.size() - 1 - overlap_suffix.size());
+  const auto first = parse_action(trim(take_until(inner, ';')));
+  const auto second = parse_action(trim(inner));
+  if (!first || !second)
+    return std::nullopt;
+  return std::pair(*first, *second);
+}
+
+struct csv_row {
+  std::vector<action> actions;
+  std::vector<std::uint32_t> overlapped;
+  std::size_t bookkeeping = 0;
+};
+
+csv_row parse_row(std::string_view line, const std::string& name, std::size_t row) {
+  csv_row result;
   for (std::size_t column = 1; !line.empty(); ++column) {
     const std::string_view cell = trim(take_until(line, ','));
     if (cell.empty())
       continue;
-    const auto one = parse_action(cell);
-    if (!one)
+    if (const auto one = parse_action(cell)) {
+      result.actions.push_back(*one);
+    } else if (const auto pair = parse_pair(cell)) {
+      result.overlapped.push_back(static_cast<std::uint32_t>(result.actions.size()));
+      result.actions.insert(result.actions.end(), {pair->first, pair->second});
+    } else if (is_bookkeeping(cell)) {
+      ++result.bookkeeping;
+    } else {
       throw spec_error(fmt::format("{}: row {}, column {}: found '{}', expected an action such as 0F3: stage, one of "
-                                   "F I W B, microbatch",
+                                   "F I W B, microbatch; or a pair such as (0F3;7B1)OVERLAP_F_B",
                                    name, row, column, quotable(cell)));
-    list.push_back(*one);
+    }
   }
-  if (list.empty())
+  if (result.actions.empty())
     throw spec_error(
         fmt::format("{}: row {}: found no action, expected at least one, as each row is a rank", name, row));
-  return list;
+  return result;
 }
 
 /// Numbers as large as the count of all actions cannot be right, and would size the tables.
@@ -92,24 +134,46 @@ std::vector<std::uint32_t> find_ranks(const schedule& plan) {
 
 std::string to_csv(const schedule& plan) {
   std::string text;
-  for (const std::vector<action>& list : plan.actions) {
-    for (std::size_t i = 0; i < list.size(); ++i)
-      text += (i == 0 ? "" : ",") + to_string(list[i]);
+  for (std::size_t rank = 0; rank < plan.actions.size(); ++rank) {
+    const std::vector<action>& list = plan.actions[rank];
+    const std::vector<std::uint32_t> pairs =
+        plan.overlapped.empty() ? std::vector<std::uint32_t>() : plan.overlapped[rank];
+    auto pair = pairs.begin();
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      text += i == 0 ? "" : ",";
+      if (pair == pairs.end() || *pair != i) {
+        text += to_string(list[i]);
+        continue;
+      }
+      text += fmt::format("({};{}{}", to_string(list[i]), to_string(list[i + 1]), overlap_suffix);
+      ++pair;
+      ++i;
+    }
     text += '\n';
   }
   return text;
 }
 
-schedule parse_csv(const std::string& text, const std::string& name) {
+schedule parse_csv(const std::string& text, const std::string& name, csv_notes* notes) {
   schedule result;
+  csv_notes found;
+  bool has_pairs = false;
   result.name = name;
   std::size_t count = 0;
   std::string_view rest = text;
   rest = rest.substr(0, rest.find_last_not_of(" \t\r\n") + 1);
   for (std::size_t row = 1; !rest.empty(); ++row) {
-    result.actions.push_back(parse_row(take_until(rest, '\n'), name, row));
-    count += result.actions.back().size();
+    csv_row one = parse_row(take_until(rest, '\n'), name, row);
+    count += one.actions.size();
+    found.bookkeeping += one.bookkeeping;
+    has_pairs = has_pairs || !one.overlapped.empty();
+    result.actions.push_back(std::move(one.actions));
+    result.overlapped.push_back(std::move(one.overlapped));
   }
+  if (!has_pairs)
+    result.overlapped.clear();
+  if (notes != nullptr)
+    *notes = found;
   if (count == 0)
     throw spec_error(fmt::format("{}: found no actions, expected a row of them for each rank", name));
   result.ranks = static_cast<std::uint32_t>(result.actions.size());
@@ -121,7 +185,7 @@ schedule parse_csv(const std::string& text, const std::string& name) {
   return result;
 }
 
-schedule read_csv(const std::string& path) {
+schedule read_csv(const std::string& path, csv_notes* notes) {
   std::error_code failure;
   const std::filesystem::file_status status = std::filesystem::status(path, failure);
   if (!std::filesystem::exists(status))
@@ -135,7 +199,7 @@ schedule read_csv(const std::string& path) {
   std::string text(size, '\0');
   if (!file.read(text.data(), static_cast<std::streamsize>(size)))
     throw spec_error(fmt::format("{}: found a file that cannot be read, expected a schedule in CSV", path));
-  return parse_csv(text, path);
+  return parse_csv(text, path, notes);
 }
 
 } // namespace troupe

@@ -3,19 +3,26 @@
 
 #include "runtime/schedule/schedule.hpp"
 
+#include <cstddef>
 #include <string>
 
 namespace troupe {
 
+/// An overlapped pair is one cell, "(0F3;7B1)OVERLAP_F_B".
 std::string to_csv(const schedule& plan);
 
-/// Reads to_csv's form: cells may have blanks around them, empty cells are skipped. `name` stands in error messages and
-/// becomes the schedule's name. The number of microbatches and the rank of each stage follow from the actions; whether
-/// they make a schedule that can run is check_schedule's business. Throws spec_error naming row, column, what was found
-/// and what was expected.
-schedule parse_csv(const std::string& text, const std::string& name);
+/// What was read over.
+struct csv_notes {
+  std::size_t bookkeeping = 0; ///< cells such as 0SEND_F3 or 1UNSHARD: mailboxes and stages do that by themselves
+};
+
+/// Reads to_csv's form: cells may have blanks around them, empty cells are skipped, and so are PyTorch's bookkeeping
+/// actions, which `notes` counts. `name` stands in error messages and becomes the schedule's name. The number of
+/// microbatches and the rank of each stage follow from the actions; whether they make a schedule that can run is
+/// check_schedule's business. Throws spec_error naming row, column, what was found and what was expected.
+schedule parse_csv(const std::string& text, const std::string& name, csv_notes* notes = nullptr);
 
 /// parse_csv of a file. Throws spec_error when it is missing, not a regular file, or larger than 256 MiB.
-schedule read_csv(const std::string& path);
+schedule read_csv(const std::string& path, csv_notes* notes = nullptr);
 
 } // namespace troupe

@@ -23,6 +23,7 @@ std::string to_json(const schedule& plan, const schedule_facts& facts, const sim
                      {"busy", timing.busy[rank]},
                      {"span", timing.span[rank]},
                      {"peak_stash", facts.peak_by_rank[rank]},
+                     {"peak_activations", facts.activations_by_rank[rank]},
                      {"actions", std::move(actions)}});
   }
   // A file name may hold any bytes; those that are not UTF-8 are replaced.

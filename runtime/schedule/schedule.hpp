@@ -23,6 +23,9 @@ struct schedule {
   std::uint32_t microbatches = 0;
   std::vector<std::uint32_t> rank_of_stage; ///< one entry a stage
   std::vector<std::vector<action>> actions; ///< by rank
+  /// By rank: places in its list, ascending, whose action and the next one are meant to overlap: F of one stage, and the
+  /// backward pass of another stage. They run one after the other here. Empty when there is no such pair at all.
+  std::vector<std::vector<std::uint32_t>> overlapped;
 
   std::uint32_t stages() const { return static_cast<std::uint32_t>(rank_of_stage.size()); }
   friend bool operator==(const schedule&, const schedule&) = default;

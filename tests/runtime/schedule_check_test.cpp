@@ -82,7 +82,35 @@ TEST_CASE("the checker reports peaks by stage and by rank") {
 
 TEST_CASE("a stash lives from F until W, not until I") {
   const schedule plan = two_ranks(good_first(), list({"1F0", "1I0", "1F1", "1I1", "1W0", "1W1"}));
-  CHECK(check_schedule(plan).peak_by_stage == std::vector<std::uint32_t>{2, 2});
+  const schedule_facts facts = check_schedule(plan);
+  CHECK(facts.peak_by_stage == std::vector<std::uint32_t>{2, 2});
+  CHECK(facts.peak_by_rank == std::vector<std::uint32_t>{2, 2});
+  CHECK(facts.activations_by_rank == std::vector<std::uint32_t>{2, 1});
+}
+
+TEST_CASE("overlapped pairs that no rank could overlap are refused") {
+  schedule plan;
+  plan.name = "hand";
+  plan.ranks = 1;
+  plan.microbatches = 2;
+  plan.rank_of_stage = {0, 0};
+  plan.actions = {list({"0F0", "1F0", "1B0", "0F1", "1F1", "0B0", "1I1", "0B1", "1W1"})};
+  plan.overlapped = {{4}};
+  CHECK(refusal_of(plan).empty());
+  plan.overlapped = {{4}, {}};
+  CHECK(refusal_of(plan) == "schedule 'hand': found 2 lists of overlapped pairs, expected none or 1, one a rank");
+  const auto refused_at = [&](std::vector<std::uint32_t> places) {
+    plan.overlapped = {std::move(places)};
+    return refusal_of(plan);
+  };
+  const std::string expected = ", expected F of one stage and I or B of another";
+  CHECK(refused_at({1}) == "schedule 'hand': rank 0 overlaps 1F0 and 1B0" + expected);
+  CHECK(refused_at({2}) == "schedule 'hand': rank 0 overlaps 1B0 and 0F1" + expected);
+  CHECK(refused_at({3}) == "schedule 'hand': rank 0 overlaps 0F1 and 1F1" + expected);
+  CHECK(refused_at({4, 5}) ==
+        "schedule 'hand': rank 0 has an overlapped pair at place 5, expected 6 to 7, behind the pair before");
+  CHECK(refused_at({8}) ==
+        "schedule 'hand': rank 0 has an overlapped pair at place 8, expected 0 to 7, behind the pair before");
 }
 
 TEST_CASE("a schedule that adds weight gradients out of order runs but is not canonical") {

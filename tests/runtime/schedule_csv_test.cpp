@@ -55,8 +55,35 @@ TEST_CASE("empty cells, blanks, CRLF and a missing last newline are read over") 
 
 TEST_CASE("a cell that is no action is named by row and column") {
   CHECK(refusal_of("0F0,0B0\n1F0,,1X0") ==
-        "x.csv: row 2, column 3: found '1X0', expected an action such as 0F3: stage, one of F I W B, microbatch");
-  CHECK(refusal_of("(0F3;7B1)OVERLAP_F_B").find("row 1, column 1: found '(0F3;7B1)OVERLAP_F_B'") != std::string::npos);
+        "x.csv: row 2, column 3: found '1X0', expected an action such as 0F3: stage, one of F I W B, microbatch; or a "
+        "pair such as (0F3;7B1)OVERLAP_F_B");
+  for (const std::string cell :
+       {"(0F3;7B1)", "(0F3;7B1)OVERLAP", "(0F3)OVERLAP_F_B", "(0F3;7B1;1F0)OVERLAP_F_B", "(;)OVERLAP_F_B",
+        "()OVERLAP_F_B", ")OVERLAP_F_B", "(OVERLAP_F_B", "SEND_F", "SEND_F1", "0SEND", "0SEND_F1x", "0SEND_F 1", "12"})
+    CHECK(refusal_of("0F0,0B0," + cell).find("row 1, column 3: found '" + cell + "'") != std::string::npos);
+}
+
+TEST_CASE("an overlapped pair is one cell and two actions") {
+  const std::string text =
+      "0F0,3F0,(0F1;3B0)OVERLAP_F_B,(3F1;0B0)OVERLAP_F_B,3B1,0B1\n1F0,2F0,2B0,1B0,1F1,2F1,2B1,1B1\n";
+  const schedule plan = parse_csv(text, "pairs");
+  CHECK(plan.overlapped == std::vector<std::vector<std::uint32_t>>{{2, 4}, {}});
+  REQUIRE(plan.actions[0].size() == 8);
+  CHECK(to_string(plan.actions[0][4]) == "3F1");
+  CHECK(to_string(plan.actions[0][5]) == "0B0");
+  CHECK(to_csv(plan) == text);
+  CHECK(parse_csv("0F0,0B0", "none").overlapped.empty());
+}
+
+TEST_CASE("PyTorch's bookkeeping actions are read over and counted") {
+  csv_notes notes;
+  const schedule plan = parse_csv("0UNSHARD,0F0,0SEND_F0,0F1,0SEND_F1,0RECV_B0,0B0,0RECV_B1,0B1,0REDUCE_GRAD,0RESHARD\n"
+                                  "1RECV_F0,1F0,1B0,1SEND_B0,1WAIT_SEND_B0,1RECV_F1,1F1,1B1,1SEND_B1,1WAIT_SEND_F0\n",
+                                  "1f1b", &notes);
+  CHECK(plan == generate_schedule({"1f1b", 2, 2, 1}));
+  CHECK(notes.bookkeeping == 13);
+  CHECK(refusal_of("0SEND_F0,0UNSHARD") ==
+        "x.csv: row 1: found no action, expected at least one, as each row is a rank");
 }
 
 TEST_CASE("what a message shows of a file is short and printable") {
@@ -109,6 +136,7 @@ TEST_CASE("the JSON form has the lists, their times and the facts") {
   CHECK(last["busy"] == 6.0);
   CHECK(last["span"] == 6.0);
   CHECK(last["peak_stash"] == 1);
+  CHECK(last["peak_activations"] == 1);
   REQUIRE(last["actions"].size() == 4);
   CHECK(last["actions"][1] == nlohmann::json{{"action", "1B0"}, {"start", 2.0}, {"end", 4.0}});
 }
