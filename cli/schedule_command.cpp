@@ -28,7 +28,7 @@ namespace troupe {
 namespace {
 
 struct schedule_options {
-  schedule_request request = {.name = "", .ranks = 0, .microbatches = 0, .chunks = 0}; ///< 0: not given
+  schedule_request request = {.name = "", .ranks = 0, .microbatches = 0}; ///< 0: not given
   std::string format = "grid";
   std::string cost;
   std::uint32_t processors = 0;
@@ -75,10 +75,13 @@ schedule load_schedule(const schedule_options& options) {
     if (request.ranks == 0 || request.microbatches == 0)
       throw spec_error(fmt::format("schedule '{}': found no {}, expected it with a schedule's name", request.name,
                                    request.ranks == 0 ? "--stages" : "--microbatches"));
-    request.chunks = std::max(request.chunks, 1U);
     return generate_schedule(request);
   }
-  schedule read = read_csv(request.name);
+  csv_notes notes;
+  schedule read = read_csv(request.name, &notes);
+  if (notes.bookkeeping > 0)
+    fmt::print(stderr, "note: {}: {} bookkeeping actions such as SEND_F are read over\n", request.name,
+               notes.bookkeeping);
   const auto require = [&](std::uint32_t held, std::uint32_t given, const char* flag) {
     if (given != 0 && given != held)
       throw spec_error(fmt::format("{}: found {}, expected {} as in {}", flag, given, held, request.name));
@@ -86,6 +89,9 @@ schedule load_schedule(const schedule_options& options) {
   require(read.ranks, request.ranks, "--stages");
   require(read.microbatches, request.microbatches, "--microbatches");
   require(read.stages() / read.ranks, request.chunks, "--chunks");
+  if (request.group_size != 0 || request.waves != 1)
+    throw spec_error(fmt::format("{}: found it with {}, expected none, as the file has the order", request.name,
+                                 request.group_size != 0 ? "--group-size" : "--waves"));
   return read;
 }
 
@@ -127,10 +133,10 @@ std::string describe_facts(const schedule& plan, const schedule_facts& facts) {
   for (const std::vector<action>& list : plan.actions)
     actions += list.size();
   return fmt::format("schedule       {}\nranks          {}\nstages         {}\nmicrobatches   {}\nactions        {}\n"
-                     "peak by stage  {}\npeak by rank   {}\ncanonical      {}\n",
+                     "peak by stage  {}\npeak by rank   {}\nactivations    {}\ncanonical      {}\n",
                      plan.name, plan.ranks, plan.stages(), plan.microbatches, actions,
                      fmt::join(facts.peak_by_stage, " "), fmt::join(facts.peak_by_rank, " "),
-                     facts.canonical ? "yes" : "no");
+                     fmt::join(facts.activations_by_rank, " "), facts.canonical ? "yes" : "no");
 }
 
 void print(const std::string& text) {
@@ -170,7 +176,7 @@ std::string describe_command() {
                      "\n"
                      "Schedules:\n";
   for (const std::string& name : schedule_names())
-    text += fmt::format("  {:<6} {}\n", name, schedule_summary(name));
+    text += fmt::format("  {:<16} {}\n", name, schedule_summary(name));
   return text;
 }
 
@@ -187,7 +193,16 @@ void add_schedule_command(CLI::App& app) {
       ->add_option("--microbatches", options->request.microbatches,
                    "Microbatches m of a step; more of them make the bubble a smaller part")
       ->check(at_least_one);
-  command->add_option("--chunks", options->request.chunks, "Stages of each rank [1]")->check(at_least_one);
+  command
+      ->add_option("--chunks", options->request.chunks,
+                   "Stages v of each rank [what the schedule needs; 2 where there is a choice]")
+      ->check(at_least_one);
+  command
+      ->add_option("--group-size", options->request.group_size,
+                   "Microbatches that visit a chunk in a row, of the interleaved schedules [m / max(1, m / p), as in "
+                   "PyTorch]")
+      ->check(at_least_one);
+  command->add_option("--waves", options->request.waves, "Waves of hanayo")->check(at_least_one)->capture_default_str();
   command
       ->add_option(
           "--format", options->format,
@@ -205,8 +220,8 @@ void add_schedule_command(CLI::App& app) {
       ->capture_default_str();
   command->add_flag(
       "--check", options->check,
-      "Print just what the checker finds: sizes, peaks, and whether every stage adds its gradients in the "
-      "reference's order (canonical)");
+      "Print just what the checker finds: sizes, peaks (activations: from F until I, as papers count them, not until "
+      "W), and whether every stage adds its gradients in the reference's order (canonical)");
   command->callback([options] { run(*options); });
 }
 

@@ -64,8 +64,8 @@ TEST_CASE("1f1b on one rank is plain gradient accumulation") {
   CHECK(lists_of("1f1b", 1, 3) == "0F0 0B0 0F1 0B1 0F2 0B2");
 }
 
-TEST_CASE("every generated schedule can run, in the reference's order, within its bound on the stash") {
-  for (const std::string& name : schedule_names())
+TEST_CASE("every schedule of whole stages can run, in the reference's order, within its bound on the stash") {
+  for (const std::string name : {"naive", "gpipe", "1f1b"})
     for (std::uint32_t p = 1; p <= 9; ++p)
       for (std::uint32_t m = 1; m <= 20; ++m) {
         CAPTURE(name, p, m);
@@ -89,21 +89,22 @@ TEST_CASE("every schedule has a summary for help texts") {
 }
 
 TEST_CASE("a request that breaks a rule is refused by that rule's name") {
-  CHECK(refusal_of({"1f1", 2, 2, 1}) ==
-        "schedule: found '1f1', expected one of naive, gpipe, 1f1b, did you mean '1f1b'?");
+  CHECK(
+      refusal_of({"1f1", 2, 2, 1}) ==
+      "schedule: found '1f1', expected one of naive, gpipe, 1f1b, interleaved-1f1b, looped-bfs, interleaved-zb, zb-h1, "
+      "zb-h2, zb-v, v-half, v-min, dualpipev, hanayo, did you mean '1f1b'?");
   CHECK(refusal_of({"gpipe", 0, 2, 1}) == "schedule 'gpipe': found 0 ranks, expected at least 1");
   CHECK(refusal_of({"gpipe", 2, 0, 1}) == "schedule 'gpipe': found 0 microbatches, expected at least 1");
-  CHECK(refusal_of({"gpipe", 2, 2, 0}) == "schedule 'gpipe': found 0 chunks, expected at least 1");
-  for (const std::string name : {"naive", "gpipe", "1f1b"})
+  for (const std::string name : {"naive", "gpipe", "1f1b", "zb-h1", "zb-h2"})
     CHECK(refusal_of({name, 2, 2, 2}) ==
           "schedule '" + name + "': found 2 chunks, expected 1, because each rank has one stage in it");
 }
 
 TEST_CASE("a request too large for memory is refused before any of it is built") {
-  CHECK(
-      refusal_of({"1f1b", 4294967295, 4294967295, 4294967295}) ==
-      "schedule '1f1b': found 18446744065119617025 stages with 4294967295 microbatches, expected a product of at most "
-      "16777216");
+  CHECK(refusal_of({"looped-bfs", 4294967295, 4294967295, 4294967295}) ==
+        "schedule 'looped-bfs': found 18446744065119617025 stages with 4294967295 microbatches, expected a product of "
+        "at most "
+        "16777216");
   CHECK(refusal_of({"1f1b", 4097, 4096, 1}) ==
         "schedule '1f1b': found 4097 stages with 4096 microbatches, expected a product of at most 16777216");
 }

@@ -1,9 +1,5 @@
 #include "runtime/schedule/generators/generators.hpp"
 
-#include "model/error.hpp"
-
-#include <fmt/format.h>
-
 #include <array>
 #include <utility>
 
@@ -12,10 +8,30 @@ namespace troupe {
 namespace {
 
 constexpr std::array table = {
-    generator_entry{"naive", "one microbatch at a time: one rank works, the others wait", generate_naive},
-    generator_entry{"gpipe", "all forward passes, then all backward passes; stashes every microbatch", generate_gpipe},
+    generator_entry{"naive", "one microbatch at a time: one rank works, the others wait", chunk_rule::one,
+                    generate_naive},
+    generator_entry{"gpipe", "all forward passes, then all backward passes; stashes every microbatch", chunk_rule::one,
+                    generate_gpipe},
     generator_entry{"1f1b", "one forward, one backward in turn; gpipe's bubble, stashes at most p - rank microbatches",
-                    generate_one_f_one_b},
+                    chunk_rule::one, generate_one_f_one_b},
+    generator_entry{"interleaved-1f1b", "1f1b with v stages a rank: 1/v of the bubble, more sending (--group-size)",
+                    chunk_rule::any, generate_interleaved_one_f_one_b, true},
+    generator_entry{"looped-bfs", "v stages a rank, all microbatches through one before the next; stashes them all",
+                    chunk_rule::any, generate_looped_bfs},
+    generator_entry{"interleaved-zb", "interleaved-1f1b whose W fill the ramp at the end (--group-size)",
+                    chunk_rule::any, generate_interleaved_zero_bubble, true},
+    generator_entry{"zb-h1", "1f1b whose W fill the ramp at the end: a third of its bubble, the same peak",
+                    chunk_rule::one, generate_zb_h1},
+    generator_entry{"zb-h2", "no idle time between a rank's first and last action from m = 2p - 1 on; twice the stash",
+                    chunk_rule::one, generate_zb_h2},
+    generator_entry{"zb-v", "two stages a rank in a V: no idle time where F = I = W, the stash of 1f1b",
+                    chunk_rule::two, generate_zb_v},
+    generator_entry{"v-half", "a V with about half of 1f1b's activations", chunk_rule::two, generate_v_half},
+    generator_entry{"v-min", "a V with about a third of 1f1b's activations", chunk_rule::two, generate_v_min},
+    generator_entry{"dualpipev", "a V that pairs each F with a B, so that their communication overlaps; needs m >= 2p",
+                    chunk_rule::two, generate_dualpipev},
+    generator_entry{"hanayo", "2 W stages a rank in W waves (--waves): the bubble shrinks with W, full B",
+                    chunk_rule::waves, generate_hanayo},
 };
 
 } // namespace
@@ -24,16 +40,19 @@ std::span<const generator_entry> generator_table() {
   return table;
 }
 
-void require_one_chunk(const schedule_request& request) {
-  if (request.chunks != 1)
-    throw spec_error(fmt::format("schedule '{}': found {} chunks, expected 1, because each rank has one stage in it",
-                                 request.name, request.chunks));
-}
-
 std::vector<std::uint32_t> loop_placement(const schedule_request& request) {
   std::vector<std::uint32_t> rank_of_stage(std::size_t{request.ranks} * request.chunks);
   for (std::size_t stage = 0; stage < rank_of_stage.size(); ++stage)
     rank_of_stage[stage] = static_cast<std::uint32_t>(stage % request.ranks);
+  return rank_of_stage;
+}
+
+std::vector<std::uint32_t> zigzag_placement(const schedule_request& request) {
+  std::vector<std::uint32_t> rank_of_stage(std::size_t{request.ranks} * request.chunks);
+  for (std::size_t stage = 0; stage < rank_of_stage.size(); ++stage) {
+    const auto place = static_cast<std::uint32_t>(stage % (2 * request.ranks));
+    rank_of_stage[stage] = place < request.ranks ? place : 2 * request.ranks - 1 - place;
+  }
   return rank_of_stage;
 }
 

@@ -4,7 +4,6 @@
 namespace troupe {
 
 schedule generate_naive(const schedule_request& request) {
-  require_one_chunk(request);
   schedule result = without_actions(request, loop_placement(request));
   for (std::uint32_t rank = 0; rank < request.ranks; ++rank) {
     std::vector<action>& list = result.actions[rank];

@@ -7,7 +7,6 @@
 namespace troupe {
 
 schedule generate_one_f_one_b(const schedule_request& request) {
-  require_one_chunk(request);
   schedule result = without_actions(request, loop_placement(request));
   const std::uint32_t microbatches = request.microbatches;
   for (std::uint32_t rank = 0; rank < request.ranks; ++rank) {

@@ -1,0 +1,53 @@
+// Writes a rank's list of a schedule in a V: the rank has stages r and 2p - 1 - r, "early" and "late", and each pass
+// takes the next microbatch of its stage.
+#pragma once
+
+#include "runtime/schedule/generators/generators.hpp"
+
+#include <array>
+#include <deque>
+
+namespace troupe {
+
+enum class arm : std::uint8_t { early, late };
+
+/// Passes beyond the request's microbatches are counted but not written: a pattern that needs more of them to be whole
+/// can be written in full.
+class v_list {
+public:
+  v_list(schedule& plan, std::uint32_t rank);
+
+  void forward(arm side);
+  void backward_input(arm side);
+  /// W of the stage's oldest I without one; nothing when there is none.
+  void backward_weight(arm side);
+  /// W of the rank's oldest I without one, of either stage; nothing when there is none.
+  void oldest_weight();
+  /// B. All I of the stage must have their W.
+  void backward(arm side);
+  /// F of one arm and B of the other, overlapped.
+  void overlapped(arm forward_side, arm backward_side);
+
+  std::uint32_t forwards(arm side) const { return arms_[index(side)].forward; }
+
+private:
+  struct pending {
+    std::uint64_t turn = 0; ///< counts the rank's I, to tell which is older
+    std::uint32_t microbatch = 0;
+  };
+  struct progress {
+    std::uint32_t forward = 0;
+    std::uint32_t input = 0;
+    std::deque<pending> weights; ///< I that have no W yet, oldest first
+  };
+
+  static std::size_t index(arm side) { return static_cast<std::size_t>(side); }
+  void write(arm side, operation op, std::uint32_t microbatch);
+
+  schedule& plan_;
+  std::uint32_t rank_;
+  std::array<progress, 2> arms_;
+  std::uint64_t turns_ = 0;
+};
+
+} // namespace troupe
