@@ -48,8 +48,11 @@ constexpr auto table = std::to_array<train_flag>({
     {"--clip", "optimizer.clip", "X", "Optimizer", "largest global gradient norm; 0: no clipping"},
 
     {"--stages", "pipeline.stages", "P", "Pipeline", "ranks that the model is cut over"},
-    {"--chunks", "pipeline.chunks", "V", "Pipeline", "stages on each rank (interleaving)"},
+    {"--chunks", "pipeline.chunks", "V", "Pipeline", "stages on each rank; 0: what the schedule needs"},
     {"--schedule", "pipeline.schedule", "NAME", "Pipeline", "see `troupe schedule --help`; or FILE.csv, or reference"},
+    {"--group-size", "pipeline.group_size", "G", "Pipeline",
+     "microbatches that visit a chunk in a row (interleaved schedules); 0: about P"},
+    {"--waves", "pipeline.waves", "W", "Pipeline", "times that a microbatch runs down the ranks and up again (hanayo)"},
     {"--partition", "pipeline.partition", "N,N,..", "Pipeline", "layers of each stage; by default balanced by cost"},
     {"--recompute", "pipeline.recompute", "KIND", "Pipeline", "none, or full: keep only each layer's input"},
     {"--threads-per-stage", "pipeline.threads_per_stage", "K", "Pipeline",

@@ -71,8 +71,9 @@ schedule read_fitting_csv(const run_spec& spec) {
   };
   const pipeline_spec& pipeline = spec.pipeline;
   require(result.ranks, pipeline.stages, "ranks", "pipeline.stages");
-  require(result.stages(), std::uint64_t{pipeline.stages} * pipeline.chunks, "stages",
-          "pipeline.stages * pipeline.chunks");
+  if (pipeline.chunks > 0)
+    require(result.stages(), std::uint64_t{pipeline.stages} * pipeline.chunks, "stages",
+            "pipeline.stages * pipeline.chunks");
   require(result.microbatches, spec.training.microbatches, "microbatches", "training.microbatches");
   return result;
 }
@@ -90,19 +91,21 @@ schedule find_schedule(const run_spec& spec) {
     return reference_schedule(spec);
   if (is_csv(pipeline.schedule))
     return read_fitting_csv(spec);
-  return generate_schedule({pipeline.schedule, pipeline.stages, spec.training.microbatches, pipeline.chunks});
+  return generate_schedule(to_request(spec));
 }
 
+/// Before anything is built; of a file with chunks left open it is known only after reading.
 void check_stage_count(const run_spec& spec, std::int64_t layers) {
   const pipeline_spec& pipeline = spec.pipeline;
-  if (pipeline.schedule == "reference")
+  if (pipeline.schedule == "reference" || (is_csv(pipeline.schedule) && pipeline.chunks == 0))
     return;
-  const std::uint64_t stages = std::uint64_t{pipeline.stages} * pipeline.chunks;
+  const std::uint32_t chunks = pipeline.chunks > 0 ? pipeline.chunks : chunks_of(to_request(spec));
+  const std::uint64_t stages = std::uint64_t{pipeline.stages} * chunks;
   if (stages <= static_cast<std::uint64_t>(layers))
     return;
-  const std::string found = pipeline.chunks == 1 ? fmt::format("pipeline.stages: found {}", stages)
-                                                 : fmt::format("pipeline.stages * pipeline.chunks: found {} * {} = {}",
-                                                               pipeline.stages, pipeline.chunks, stages);
+  const std::string found = chunks == 1 ? fmt::format("pipeline.stages: found {}", stages)
+                                        : fmt::format("pipeline.stages * pipeline.chunks: found {} * {} = {}",
+                                                      pipeline.stages, chunks, stages);
   throw spec_error(
       fmt::format("{}, expected at most {}, the layers that model.layers = {} has with its embedding and head", found,
                   layers, spec.model.layers));
@@ -173,6 +176,16 @@ std::vector<std::uint32_t> plan::stages_of(std::uint32_t rank) const {
     if (order.rank_of_stage[stage] == rank)
       owned.push_back(stage);
   return owned;
+}
+
+schedule_request to_request(const run_spec& spec) {
+  const pipeline_spec& pipeline = spec.pipeline;
+  return {.name = pipeline.schedule,
+          .ranks = pipeline.stages,
+          .microbatches = spec.training.microbatches,
+          .chunks = pipeline.chunks,
+          .group_size = pipeline.group_size,
+          .waves = pipeline.waves};
 }
 
 plan make_plan(const run_spec& spec, const model_family& family) {

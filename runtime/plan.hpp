@@ -38,6 +38,9 @@ struct plan {
   std::vector<std::uint32_t> stages_of(std::uint32_t rank) const;
 };
 
+/// What the spec asks a generator for.
+schedule_request to_request(const run_spec& spec);
+
 /// Generates (or reads) and checks the schedule, and partitions the model. Throws spec_error.
 plan make_plan(const run_spec& spec, const model_family& family);
 

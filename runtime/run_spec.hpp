@@ -36,11 +36,13 @@ struct training_spec {
 
 struct pipeline_spec {
   std::uint32_t stages = 1;      ///< ranks, p
-  std::uint32_t chunks = 1;      ///< stages per rank, v
+  std::uint32_t chunks = 0;      ///< stages per rank, v; 0: what the schedule needs
   std::string schedule = "1f1b"; ///< a generator's name, "reference", or a file that ends in .csv
   recompute recomputation = recompute::none;
   std::uint32_t threads_per_stage = 1; ///< threads of a rank's matrix products; part of the arithmetic
   std::string partition;               ///< layers of each stage, "2,3,1"; empty: balanced by cost
+  std::uint32_t group_size = 0;        ///< of the interleaved schedules, see schedule_request; 0: about `stages`
+  std::uint32_t waves = 1;             ///< of hanayo
 
   friend bool operator==(const pipeline_spec&, const pipeline_spec&) = default;
 };

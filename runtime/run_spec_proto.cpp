@@ -72,6 +72,8 @@ void write_pipeline(const pipeline_spec& from, proto::PipelineSpec& to) {
   to.set_recompute(to_word(from.recomputation, recompute_words));
   to.set_threads_per_stage(from.threads_per_stage);
   to.set_partition(from.partition);
+  to.set_group_size(from.group_size);
+  to.set_waves(from.waves);
 }
 
 model_spec read_model(const proto::ModelSpec& from) {
@@ -106,7 +108,9 @@ pipeline_spec read_pipeline(const proto::PipelineSpec& from) {
           .schedule = from.schedule(),
           .recomputation = to_choice<recompute>("pipeline.recompute", from.recompute(), recompute_words),
           .threads_per_stage = from.threads_per_stage(),
-          .partition = from.partition()};
+          .partition = from.partition(),
+          .group_size = from.group_size(),
+          .waves = from.waves()};
 }
 
 } // namespace

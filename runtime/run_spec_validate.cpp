@@ -117,7 +117,9 @@ bool is_csv(const std::string& schedule) {
 
 void check_pipeline(const pipeline_spec& pipeline) {
   expect_range<std::uint32_t>("pipeline.stages", pipeline.stages, 1, 4096);
-  expect_range<std::uint32_t>("pipeline.chunks", pipeline.chunks, 1, 4096);
+  expect_range<std::uint32_t>("pipeline.chunks", pipeline.chunks, 0, 4096);
+  expect_range<std::uint32_t>("pipeline.group_size", pipeline.group_size, 0, 65536);
+  expect_range<std::uint32_t>("pipeline.waves", pipeline.waves, 1, 2048);
   if (!is_csv(pipeline.schedule)) {
     std::vector<std::string> known = schedule_names();
     known.emplace_back("reference");
@@ -161,17 +163,19 @@ void check_sizes(const run_spec& spec) {
   expect_products(all);
 }
 
-/// The reference trainer does not cut the model.
+/// The reference trainer does not cut the model. A file says itself how many stages it has, which make_plan compares.
 void check_partition(const run_spec& spec, const model_family& family) {
   const pipeline_spec& pipeline = spec.pipeline;
-  if (pipeline.schedule == "reference")
+  const bool from_file = is_csv(pipeline.schedule);
+  if (pipeline.schedule == "reference" || (from_file && pipeline.chunks == 0))
     return;
   const std::int64_t layers = family.layer_count(spec.model);
-  const std::uint32_t stages = pipeline.stages * pipeline.chunks; // each at most 4096
+  const std::uint32_t chunks = pipeline.chunks > 0 ? pipeline.chunks : chunks_of(to_request(spec));
+  const std::uint32_t stages = pipeline.stages * chunks; // each at most 4096
   if (stages > layers)
     refuse(
         "pipeline.stages",
-        pipeline.chunks == 1 ? std::to_string(stages) : fmt::format("{} x {} chunks", pipeline.stages, pipeline.chunks),
+        chunks == 1 ? std::to_string(stages) : fmt::format("{} x {} chunks", pipeline.stages, chunks),
         fmt::format("at most {} stages, one for each layer that model.layers = {} makes", layers, spec.model.layers));
   if (!pipeline.partition.empty())
     parse_partition(pipeline.partition, layers, stages);

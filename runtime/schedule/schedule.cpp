@@ -49,11 +49,6 @@ void require_options(const schedule_request& request, const generator_entry& ent
     throw spec_error(fmt::format("schedule '{}': found a group size of {}, expected none, as only interleaved-1f1b and "
                                  "interleaved-zb have groups",
                                  request.name, request.group_size));
-  // Twice the largest number still fits into 32 bits.
-  constexpr std::uint32_t most_waves = 1U << 20;
-  if (request.waves == 0 || request.waves > most_waves)
-    throw spec_error(
-        fmt::format("schedule '{}': found {} waves, expected 1 to {}", request.name, request.waves, most_waves));
   if (request.waves != 1 && entry.chunks != chunk_rule::waves)
     throw spec_error(
         fmt::format("schedule '{}': found {} waves, expected 1, as only hanayo has more", request.name, request.waves));
@@ -91,9 +86,12 @@ std::string schedule_summary(const std::string& name) {
 }
 
 std::uint32_t chunks_of(const schedule_request& request) {
-  const generator_entry& entry = find_generator(request.name);
-  require_options(request, entry);
-  const needed_chunks needed = needed_by(entry.chunks, request);
+  constexpr std::uint32_t most_waves = 1U << 20; // twice that fits
+  const chunk_rule rule = find_generator(request.name).chunks;
+  if (rule == chunk_rule::waves && (request.waves == 0 || request.waves > most_waves))
+    throw spec_error(
+        fmt::format("schedule '{}': found {} waves, expected 1 to {}", request.name, request.waves, most_waves));
+  const needed_chunks needed = needed_by(rule, request);
   if (request.chunks != 0 && request.chunks != needed.number)
     throw spec_error(fmt::format("schedule '{}': found {} chunks, expected {}, because {}", request.name,
                                  request.chunks, needed.number, needed.because));
@@ -101,9 +99,10 @@ std::uint32_t chunks_of(const schedule_request& request) {
 }
 
 schedule generate_schedule(const schedule_request& request) {
+  const generator_entry& entry = find_generator(request.name);
+  require_options(request, entry);
   schedule_request full = request;
   full.chunks = chunks_of(request);
-  const generator_entry& entry = find_generator(request.name);
   require_sizes(full, entry.chunks);
   return entry.generate(full);
 }

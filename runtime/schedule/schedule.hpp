@@ -39,7 +39,7 @@ std::vector<std::string> schedule_names();
 std::string schedule_summary(const std::string& name);
 
 /// Stages per rank of the schedule that is asked for: the request's own number, or what the schedule needs. Throws
-/// spec_error when the name is unknown or the schedule cannot use the request's number.
+/// spec_error when the name is unknown or the schedule cannot use the request's chunks or waves.
 std::uint32_t chunks_of(const schedule_request& request);
 
 /// Builds the named schedule. Throws spec_error naming the rule that the request breaks (unknown name with the nearest

@@ -60,6 +60,8 @@ const std::vector<std::pair<std::string, std::string>> other_values = {
     {"pipeline.recompute", "full"},
     {"pipeline.threads_per_stage", "1"}, // more is not possible everywhere
     {"pipeline.partition", "6"},
+    {"pipeline.group_size", "4"},
+    {"pipeline.waves", "2"},
     {"validation.every", "7"},
     {"validation.microbatches", "9"},
     {"checkpoint.directory", "kept"},

@@ -192,6 +192,24 @@ TEST_CASE("a plan has a checked schedule and a stage of layers for each rank") {
   CHECK(made.stages_of(1) == std::vector<std::uint32_t>{1});
 }
 
+TEST_CASE("a plan passes chunks, group size and waves on to the schedule") {
+  run_spec spec = spec_of("zb-v", 3, 4);
+  CHECK(make_plan(spec, toy_family()).order == generate_schedule({"zb-v", 3, 4}));
+  CHECK(make_plan(spec, toy_family()).stages_of(0) == std::vector<std::uint32_t>{0, 5});
+  spec = spec_of("interleaved-1f1b", 2, 4);
+  spec.pipeline.chunks = 3;
+  spec.pipeline.group_size = 4;
+  CHECK(make_plan(spec, toy_family()).order == generate_schedule({"interleaved-1f1b", 2, 4, 3, 4}));
+  spec = spec_of("hanayo", 1, 2);
+  spec.pipeline.waves = 2;
+  CHECK(make_plan(spec, toy_family()).order.stages() == 4);
+  spec.pipeline.stages = 2;
+  CHECK(refusal_of(spec) == "pipeline.stages * pipeline.chunks: found 2 * 4 = 8, expected at most 6, the layers that "
+                            "model.layers = 4 has with its embedding and head");
+  spec.pipeline.schedule = "1f1b";
+  CHECK(refusal_of(spec) == "schedule '1f1b': found 2 waves, expected 1, as only hanayo has more");
+}
+
 TEST_CASE("layers without matrix products are not free") {
   CHECK(sizes_of(make_plan(spec_of("gpipe", 3, 1), toy_family(0.0)).stages) == std::vector<std::int64_t>{2, 2, 2});
 }

@@ -76,7 +76,7 @@ TEST_CASE("every field can be read and set by its name") {
   for (const std::string& field : field_names())
     set_field(target, field, get_field(source, field));
   CHECK(target == source);
-  CHECK(field_names().size() == 40);
+  CHECK(field_names().size() == 42);
   CHECK(get_field(source, "pipeline.recompute") == "full");
   CHECK(get_field(source, "optimizer.minimum_learning_rate") == "0.3333333333333333");
 }
@@ -166,13 +166,35 @@ TEST_CASE("the default spec is valid, and so is one at the edge of each range") 
   CHECK(refusal_of("training.microbatches", "65536") == "accepted");
   CHECK(refusal_of("pipeline.stages", "6") == "accepted"); // 4 blocks, embedding and head
   CHECK(refusal_of("training.stop_after", "100") == "accepted");
+  CHECK(refusal_of("pipeline.chunks", "0") == "accepted");
+  CHECK(refusal_of("pipeline.chunks", "6") == "accepted");
+  CHECK(refusal_of("pipeline.group_size", "65536") == "accepted");
+}
+
+TEST_CASE("sizes that may be left open are refused beyond their bounds") {
+  for (const char* field : {"pipeline.chunks", "pipeline.group_size"})
+    CHECK_THAT(refusal_of(field, "2147483647"), StartsWith(std::string(field) + ": found 2147483647, expected 0 to "));
+}
+
+TEST_CASE("the stages that a schedule needs on each rank count against the layers") {
+  run_spec spec;
+  spec.data.path = "any";
+  spec.pipeline.schedule = "zb-v";
+  spec.pipeline.stages = 3;
+  CHECK_NOTHROW(validate(spec)); // 4 blocks, embedding and head: 6 layers
+  spec.pipeline.stages = 4;
+  CHECK_THROWS_WITH(validate(spec), StartsWith("pipeline.stages: found 4 x 2 chunks, expected at most 6 stages"));
+  spec.pipeline.schedule = "hanayo";
+  spec.pipeline.stages = 2;
+  spec.pipeline.waves = 2;
+  CHECK_THROWS_WITH(validate(spec), StartsWith("pipeline.stages: found 2 x 4 chunks, expected at most 6 stages"));
 }
 
 TEST_CASE("zero and absurd sizes are refused with field, found and expected") {
   const std::string field = GENERATE(
       "model.layers", "model.width", "model.heads", "model.vocabulary", "model.sequence_length",
       "model.embedding_width", "training.steps", "training.microbatches", "training.microbatch_size", "pipeline.stages",
-      "pipeline.chunks", "pipeline.threads_per_stage", "validation.microbatches", "checkpoint.keep");
+      "pipeline.waves", "pipeline.threads_per_stage", "validation.microbatches", "checkpoint.keep");
   CHECK_THAT(refusal_of(field, "0"), StartsWith(field + ": found 0, expected "));
   const std::string absurd = field == "training.steps" ? "18446744073709551615" : "2147483647";
   CHECK_THAT(refusal_of(field, absurd), StartsWith(field + ": found " + absurd + ", expected "));
