@@ -103,6 +103,58 @@ TEST_CASE("fewer microbatches than stages, and one, have the reference's bits", 
   }
 }
 
+TEST_CASE("schedules with several stages a rank, or with W apart from I, have the reference's bits", "[equality]") {
+  struct sizes {
+    std::string schedule;
+    std::uint32_t stages, chunks, microbatches, group_size, waves;
+  };
+  const auto one = GENERATE(values<sizes>({{"interleaved-1f1b", 2, 2, 4, 0, 1},
+                                           {"interleaved-1f1b", 3, 3, 6, 6, 1},
+                                           {"interleaved-1f1b", 4, 2, 3, 0, 1},
+                                           {"interleaved-1f1b", 1, 3, 2, 0, 1},
+                                           {"looped-bfs", 3, 3, 5, 0, 1},
+                                           {"looped-bfs", 4, 2, 2, 0, 1},
+                                           {"interleaved-zb", 2, 3, 4, 0, 1},
+                                           {"interleaved-zb", 4, 3, 8, 0, 1},
+                                           {"interleaved-zb", 3, 1, 2, 0, 1},
+                                           {"zb-h1", 2, 0, 3, 0, 1},
+                                           {"zb-h1", 6, 0, 8, 0, 1},
+                                           {"zb-h2", 3, 0, 5, 0, 1},
+                                           {"zb-h2", 4, 0, 2, 0, 1},
+                                           {"zb-v", 1, 0, 3, 0, 1},
+                                           {"zb-v", 3, 0, 5, 0, 1},
+                                           {"zb-v", 4, 0, 3, 0, 1},
+                                           {"zb-v", 6, 2, 12, 0, 1},
+                                           {"v-half", 2, 0, 4, 0, 1},
+                                           {"v-half", 5, 0, 7, 0, 1},
+                                           {"v-min", 3, 0, 6, 0, 1},
+                                           {"v-min", 4, 0, 5, 0, 1},
+                                           {"dualpipev", 1, 0, 2, 0, 1},
+                                           {"dualpipev", 2, 0, 5, 0, 1},
+                                           {"dualpipev", 4, 0, 8, 0, 1},
+                                           {"hanayo", 4, 0, 6, 0, 1},
+                                           {"hanayo", 3, 0, 4, 0, 2},
+                                           {"hanayo", 1, 0, 3, 0, 4}}));
+  run_spec spec = tiny_spec();
+  spec.model.layers = 10;
+  spec.model.tied_head = true; // in a V both ends of the model are on one rank
+  spec.model.dropout = 0.1;
+  spec.optimizer.clip = 0.05;
+  spec.training.microbatches = one.microbatches;
+  const run_report reference = reference_of(spec);
+  spec.pipeline.schedule = one.schedule;
+  spec.pipeline.stages = one.stages;
+  spec.pipeline.chunks = one.chunks;
+  spec.pipeline.group_size = one.group_size;
+  spec.pipeline.waves = one.waves;
+  for (const recompute recomputation : {recompute::none, recompute::full}) {
+    spec.pipeline.recomputation = recomputation;
+    INFO(one.schedule << ", " << one.stages << " ranks, " << one.chunks << " chunks, " << one.microbatches
+                      << " microbatches, recompute " << (recomputation == recompute::full ? "full" : "none"));
+    check_same_result(pipeline_of(spec), reference);
+  }
+}
+
 TEST_CASE("a partition by hand has the reference's bits", "[equality]") {
   run_spec spec = tiny_spec();
   const run_report reference = reference_of(spec);
