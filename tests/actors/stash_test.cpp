@@ -1,10 +1,13 @@
 // What the ranks of a real run hold: never more than the schedule says.
 #include "actors/run.hpp"
+#include "runtime/plan.hpp"
 #include "tests/support/tiny_run.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 using namespace troupe;
 using namespace troupe::test;
@@ -37,6 +40,24 @@ TEST_CASE("with 4 stages and 32 microbatches a 1F1B rank holds p - r of them and
     CHECK(one > 0);
     CHECK(gpipe.ranks[rank].usage.peak_stash_bytes == 32 * one);
     CHECK(one_f_one_b.ranks[rank].usage.peak_stash_bytes == (4 - rank) * one);
+  }
+}
+
+TEST_CASE("a rank with several stages, or with deferred W, holds exactly its schedule's peak", "[actors][stash]") {
+  run_spec spec = tiny_spec();
+  spec.model.layers = 6;
+  spec.pipeline.stages = 4;
+  spec.training.microbatches = 12;
+  for (const std::string schedule : {"interleaved-1f1b", "looped-bfs", "interleaved-zb", "zb-h1", "zb-h2", "zb-v",
+                                     "v-half", "v-min", "dualpipev", "hanayo"}) {
+    spec.pipeline.schedule = schedule;
+    INFO(schedule);
+    const std::vector<std::uint32_t> peaks = make_plan(spec, find_family(spec.model.family)).facts.peak_by_rank;
+    const run_report report = run_pipeline(spec, made_up_data(spec), {});
+    std::vector<std::uint32_t> measured;
+    for (const auto& rank : report.ranks)
+      measured.push_back(rank.usage.peak_stash_microbatches);
+    CHECK(measured == peaks);
   }
 }
 

@@ -282,6 +282,9 @@ TEST_CASE("numbers that a schedule cannot use are refused by its rule") {
   CHECK(refusal_of({"interleaved-zb", 4, 8, 2, 2}) ==
         "schedule 'interleaved-zb': found groups of 2, expected at least 4, the smaller of ranks and microbatches, "
         "because a smaller group is through before the last rank answers");
+  CHECK(refusal_of({"interleaved-zb", 4, 12, 2, 3}).find("found groups of 3, expected at least 4") !=
+        std::string::npos);
+  CHECK(refusal_of({"interleaved-zb", 4, 12, 2, 4}).empty());
   CHECK(refusal_of({"interleaved-zb", 4, 2, 2, 2}).empty());
   CHECK(refusal_of({"zb-v", 2, 4, 2, 2}) == "schedule 'zb-v': found a group size of 2, expected none, as only "
                                             "interleaved-1f1b and interleaved-zb have groups");
