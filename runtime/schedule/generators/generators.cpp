@@ -50,7 +50,7 @@ std::vector<std::uint32_t> loop_placement(const schedule_request& request) {
 std::vector<std::uint32_t> zigzag_placement(const schedule_request& request) {
   std::vector<std::uint32_t> rank_of_stage(std::size_t{request.ranks} * request.chunks);
   for (std::size_t stage = 0; stage < rank_of_stage.size(); ++stage) {
-    const auto place = static_cast<std::uint32_t>(stage % (2 * request.ranks));
+    const auto place = static_cast<std::uint32_t>(stage % (std::size_t{2} * request.ranks));
     rank_of_stage[stage] = place < request.ranks ? place : 2 * request.ranks - 1 - place;
   }
   return rank_of_stage;

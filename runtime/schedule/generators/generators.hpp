@@ -23,10 +23,10 @@ enum class chunk_rule : std::uint8_t {
 };
 
 struct generator_entry {
-  const char* name;
-  const char* summary; ///< one line for help texts
-  chunk_rule chunks;
-  schedule_generator generate;
+  const char* name = "";
+  const char* summary = ""; ///< one line for help texts
+  chunk_rule chunks = chunk_rule::one;
+  schedule_generator generate = nullptr;
   bool has_groups = false; ///< whether schedule_request::group_size means something
 };
 
