@@ -99,6 +99,9 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
   }
   run_spec spec = request.flags.apply(base);
   validate(spec);
+  if (resumed && spec.pipeline.emulated())
+    throw spec_error(fmt::format("--resume: found '{}', expected none, since pipeline.emulate has no use for weights",
+                                 request.resume));
   if (resumed)
     resumed->expect_same_run(spec);
   return spec;

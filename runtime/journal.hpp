@@ -60,7 +60,9 @@ private:
   std::optional<step_id> last_told_;
   std::optional<run_closed> end_;
   run_report report_;
-  std::vector<double> bubbles_; ///< by training step
+  std::vector<double> bubbles_;      ///< by training step
+  std::vector<double> spans_;        ///< by training step
+  std::vector<double> start_delays_; ///< by training step; of emulated runs
   struct total {
     double seconds = 0.0;
     std::uint64_t count = 0;
@@ -69,7 +71,10 @@ private:
   std::map<std::pair<std::uint32_t, operation>, total> durations_; ///< of training actions, by stage and operation
 };
 
-/// 1 - busy / (ranks * span) of one step, where the span runs from the first action's start to the last one's end.
+/// Seconds from the first action's start to the last one's end.
+double span_of(const std::vector<slice_batch>& slices);
+
+/// 1 - busy / (ranks * span) of one step.
 double measured_bubble(const std::vector<slice_batch>& slices);
 
 } // namespace troupe

@@ -1,6 +1,8 @@
 #include "runtime/plan.hpp"
 
 #include "model/error.hpp"
+#include "runtime/emulation.hpp"
+#include "runtime/schedule/cost_text.hpp"
 #include "runtime/schedule/csv.hpp"
 
 #include <fmt/format.h>
@@ -195,6 +197,9 @@ plan make_plan(const run_spec& spec, const model_family& family) {
   plan result;
   result.order = find_schedule(spec);
   result.facts = check_schedule(result.order);
+  if (spec.pipeline.emulated())
+    expect_stage_count(parse_emulation(spec.pipeline.emulate, "pipeline.emulate").costs, result.order.stages(),
+                       "pipeline.emulate");
   const std::uint32_t stages = result.order.stages();
   const bool balanced = spec.pipeline.partition.empty() || spec.pipeline.schedule == "reference";
   result.stages = balanced ? balance_layers(layer_costs(spec.model, family), stages)

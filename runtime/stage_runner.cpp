@@ -12,7 +12,9 @@ std::uint32_t evaluation_window(const plan& pipeline) {
   return pipeline.order.stages() + 2;
 }
 
-stage_runner::stage_runner(rank_setup setup) : setup_(std::move(setup)), lives_(setup_.pipeline->ranks(), 1) {
+stage_runner::stage_runner(rank_setup setup)
+    : setup_(std::move(setup)), lives_(setup_.pipeline->ranks(), 1),
+      queue_({setup_.pipeline->facts.peak_by_stage, setup_.pipeline->facts.peak_by_rank[setup_.rank]}) {
   const run_spec& spec = *setup_.spec;
   const plan& pipeline = *setup_.pipeline;
   for (const std::uint32_t stage : pipeline.stages_of(setup_.rank))
@@ -26,6 +28,8 @@ stage_runner::stage_runner(rank_setup setup) : setup_(std::move(setup)), lives_(
     credit_.tokens = pipeline.facts.peak_by_stage.front() + injection_lookahead;
   if (stages_.contains(last_stage()))
     credit_.targets = pipeline.facts.peak_by_stage.back() + injection_lookahead;
+  if (spec.pipeline.emulated())
+    emulation_ = parse_emulation(spec.pipeline.emulate, "pipeline.emulate");
   steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
 }
 
@@ -35,8 +39,8 @@ rank_ready stage_runner::ready() const {
 
 // What is due
 
-const std::vector<action>& stage_runner::list() const {
-  return current_->mode == pass_mode::train ? setup_.pipeline->order.actions[setup_.rank] : evaluation_list_;
+const action* stage_runner::next_action() const {
+  return queue_.next([this](const action& one) { return inputs_ready(one); });
 }
 
 bool stage_runner::inputs_ready(const action& next) const {
@@ -63,7 +67,7 @@ bool stage_runner::can_run() const {
     return (opening_ && !replica_due) || (digest_request_ && digest_request_->steps_done == steps_done_);
   }
   case phase::running:
-    return all_done() || inputs_ready(list()[position_]);
+    return in_progress_ || queue_.empty() || next_action() != nullptr;
   case phase::closing: {
     const bool owner =
         std::any_of(stages_.begin(), stages_.end(), [](const auto& s) { return s.second.has_tied_owner(); });
@@ -86,10 +90,12 @@ rank_outputs stage_runner::run_next() {
       send_digests(out);
     break;
   case phase::running:
-    if (all_done())
+    if (in_progress_)
+      end_emulated_action(out);
+    else if (queue_.empty())
       close_list(out);
     else
-      run_action(list()[position_], out);
+      run_action(*next_action(), out);
     break;
   case phase::closing:
     send_report(out);
@@ -109,7 +115,9 @@ void stage_runner::begin_step() {
   }
   current_ = opening_->at;
   opening_.reset();
-  position_ = 0;
+  const bool training = current_->mode == pass_mode::train;
+  queue_.begin(training ? setup_.pipeline->order.actions[setup_.rank] : evaluation_list_,
+               training ? setup_.spec->pipeline.dispatch : dispatch_mode::fixed);
   slices_.clear();
   activations_.forget();
   gradients_.forget();
@@ -120,15 +128,34 @@ void stage_runner::begin_step() {
 
 void stage_runner::run_action(const action& next, rank_outputs& out) {
   set_gemm_threads(static_cast<int>(setup_.spec->pipeline.threads_per_stage));
-  action_slice slice{next, setup_.clock(), 0.0};
+  const double start = setup_.clock();
   if (next.op == operation::forward)
     run_forward(next, out);
   else
     run_backward(next, out);
-  slice.end = setup_.clock();
-  usage_.busy_seconds += slice.end - slice.start;
-  slices_.push_back(slice);
-  ++position_;
+  queue_.finish(next);
+  const double seconds = emulation_ ? emulation_->seconds(next, setup_.spec->training.seed, current_->step) : 0.0;
+  if (seconds > 0.0)
+    in_progress_ = {next, start, start + seconds, std::exchange(out, {})};
+  else
+    end_action({next, start, setup_.clock()});
+}
+
+void stage_runner::end_action(const action_slice& ran) {
+  usage_.busy_seconds += ran.end - ran.start;
+  slices_.push_back(ran);
+}
+
+std::optional<double> stage_runner::wake_at() {
+  return in_progress_ ? std::optional(timer_.aim_at(in_progress_->end)) : std::nullopt;
+}
+
+void stage_runner::end_emulated_action(rank_outputs& out) {
+  const double now = setup_.clock();
+  timer_.woke(now);
+  end_action({in_progress_->what, in_progress_->start, now});
+  out = std::move(in_progress_->out);
+  in_progress_.reset();
 }
 
 void stage_runner::close_list(rank_outputs& out) {

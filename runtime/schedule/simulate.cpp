@@ -59,21 +59,6 @@ private:
   bool at_end(std::uint32_t rank) const { return next_[rank] == plan_.actions[rank].size(); }
   const action& head(std::uint32_t rank) const { return plan_.actions[rank][next_[rank]]; }
 
-  double duration(const action& one) const {
-    const stage_cost& cost = costs_.stages[costs_.stages.size() == 1 ? 0 : one.stage];
-    switch (one.op) {
-    case operation::forward:
-      return cost.forward;
-    case operation::backward_input:
-      return cost.backward_input;
-    case operation::backward_weight:
-      return cost.backward_weight;
-    case operation::backward:
-      break;
-    }
-    return cost.backward_input + cost.backward_weight;
-  }
-
   /// Turns to the rank's next action: it is ready when the rank is and its input has arrived. What it takes from its
   /// own stage came earlier in the same list.
   void advance(std::uint32_t rank, double now) {
@@ -95,7 +80,7 @@ private:
 
   void start(std::uint32_t rank, double now) {
     const action& one = head(rank);
-    const double end = now + duration(one);
+    const double end = now + duration_of(one, costs_);
     result_.ranks[rank].push_back({one, now, end});
     events_.push({end, event_kind::finished, rank});
   }
@@ -154,6 +139,21 @@ std::uint32_t peak_stash_of(const std::vector<action>& list) {
 }
 
 } // namespace
+
+double duration_of(const action& one, const simulation_costs& costs) {
+  const stage_cost& cost = costs.stages[costs.stages.size() == 1 ? 0 : one.stage];
+  switch (one.op) {
+  case operation::forward:
+    return cost.forward;
+  case operation::backward_input:
+    return cost.backward_input;
+  case operation::backward_weight:
+    return cost.backward_weight;
+  case operation::backward:
+    break;
+  }
+  return cost.backward_input + cost.backward_weight;
+}
 
 simulation simulate(const schedule& plan, const simulation_costs& costs) {
   simulation result = simulator(plan, costs).run();

@@ -24,6 +24,9 @@ struct simulation_costs {
   std::uint32_t processors = 0;
 };
 
+/// The time that `one` takes by `costs`.
+double duration_of(const action& one, const simulation_costs& costs);
+
 /// When one action ran.
 struct timed_action {
   action what;
