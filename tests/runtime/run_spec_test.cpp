@@ -236,6 +236,26 @@ TEST_CASE("fields that contradict each other are refused") {
   CHECK_THROWS_WITH(validate(spec), StartsWith("data.validation_fraction: found 0"));
 }
 
+TEST_CASE("emulation and reactive dispatch are refused where they make no sense") {
+  CHECK_THAT(refusal_of("pipeline.emulate", "f=1,i=1,w=1"), StartsWith("pipeline.emulate: found 'f=1,i=1,w=1'"));
+  CHECK(refusal_of("pipeline.emulate", "f=1ms,i=1ms,w=1ms") == "accepted");
+  CHECK(refusal_of("pipeline.dispatch", "reactive") == "accepted");
+  run_spec spec;
+  spec.pipeline.schedule = "reference";
+  spec.pipeline.dispatch = dispatch_mode::reactive;
+  CHECK_THROWS_WITH(validate(spec), StartsWith("pipeline.dispatch: found reactive, expected static, since"));
+  spec.pipeline.dispatch = dispatch_mode::fixed;
+  spec.pipeline.emulate = "f=1ms,i=1ms,w=1ms";
+  CHECK_THROWS_WITH(validate(spec), StartsWith("pipeline.emulate: found 'f=1ms,i=1ms,w=1ms', expected nothing, since"));
+  spec.pipeline.schedule = "gpipe";
+  CHECK_NOTHROW(validate(spec));
+  spec.validation.every = 5;
+  CHECK_THROWS_WITH(validate(spec), StartsWith("validation.every: found 5, expected 0, since pipeline.emulate"));
+  spec.validation.every = 0;
+  spec.checkpoint.directory = "somewhere";
+  CHECK_THROWS_WITH(validate(spec), StartsWith("checkpoint.directory: found 'somewhere', expected none, since"));
+}
+
 TEST_CASE("products of sizes that are fine alone are refused when they are too large") {
   run_spec spec;
   spec.training.microbatches = 65536;
