@@ -127,7 +127,8 @@ void stage_runner::begin_step() {
 }
 
 void stage_runner::run_action(const action& next, rank_outputs& out) {
-  set_gemm_threads(static_cast<int>(setup_.spec->pipeline.threads_per_stage));
+  if (!emulation_)
+    set_gemm_threads(static_cast<int>(setup_.spec->pipeline.threads_per_stage));
   const double start = setup_.clock();
   if (next.op == operation::forward)
     run_forward(next, out);
