@@ -5,7 +5,7 @@
 # seed each time. Prints the median makespan of a step over all rounds, and the ratio (below 1: reactive is faster).
 # Usage: benchmarks/reactive.sh [--quick] [SCHEDULE...]
 set -euo pipefail
-rounds=5 jitters="0 0.3 0.6" only=()
+rounds=3 jitters="0 0.3 0.6" only=()
 for argument in "$@"; do
   [[ $argument == --quick ]] && rounds=2 jitters="0.3" || only+=("$argument")
 done
