@@ -5,6 +5,7 @@
 #include "actors/shell.hpp"
 #include "actors/stage.hpp"
 #include "actors/store.hpp"
+#include "runtime/training_state.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -141,6 +142,8 @@ setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_op
   setup->spec = spec;
   setup->family = options.family != nullptr ? options.family : &find_family(spec.model.family);
   setup->pipeline = make_plan(spec, *setup->family);
+  if (options.resume != nullptr)
+    expect_same_versions(*options.resume, spec, setup->pipeline.order);
   setup->data = &data;
   setup->options = &options;
   setup->processors = processors;

@@ -1,6 +1,7 @@
 #include "cli/schedule_command.hpp"
 
 #include "model/error.hpp"
+#include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/check.hpp"
 #include "runtime/schedule/csv.hpp"
 #include "runtime/schedule/draw.hpp"
@@ -128,15 +129,22 @@ std::string summarise(const simulation& timing) {
                      timing.makespan, ideal, 100.0 * timing.bubble_fraction, fmt::join(timing.peak_stash, " "));
 }
 
+std::string describe_steady_step(const schedule& plan, const simulation_costs& costs) {
+  const steady_step steady = simulate_steady_step(plan, costs);
+  return fmt::format("steady step         {:g}, bubble {:.1f} % (above: three steps with ramp and flush)\n",
+                     steady.seconds, 100.0 * steady.bubble_fraction);
+}
+
 std::string describe_facts(const schedule& plan, const schedule_facts& facts) {
   std::size_t actions = 0;
   for (const std::vector<action>& list : plan.actions)
     actions += list.size();
   return fmt::format("schedule       {}\nranks          {}\nstages         {}\nmicrobatches   {}\nactions        {}\n"
-                     "peak by stage  {}\npeak by rank   {}\nactivations    {}\ncanonical      {}\n",
+                     "peak by stage  {}\npeak by rank   {}\nactivations    {}\nweights        {}\ncanonical      {}\n",
                      plan.name, plan.ranks, plan.stages(), plan.microbatches, actions,
                      fmt::join(facts.peak_by_stage, " "), fmt::join(facts.peak_by_rank, " "),
-                     fmt::join(facts.activations_by_rank, " "), facts.canonical ? "yes" : "no");
+                     fmt::join(facts.activations_by_rank, " "), fmt::join(facts.versions_by_rank, " "),
+                     facts.canonical ? "yes" : "no");
 }
 
 void print(const std::string& text) {
@@ -153,11 +161,16 @@ void run(const schedule_options& options) {
     return print(describe_facts(plan, facts));
   if (options.format == "csv")
     return print(to_csv(plan));
-  const simulation timing = simulate(plan, costs);
+  // Of an asynchronous schedule one step shows nothing: the steps run into one another.
+  constexpr std::uint32_t steps_shown = 3;
+  const schedule shown = plan.asynchronous ? unrolled(plan, steps_shown) : plan;
+  const simulation timing = simulate(shown, costs);
   if (options.format == "json")
-    return print(to_json(plan, facts, timing));
-  print(draw_grid(plan, timing, options_for_stdout(timing)));
+    return print(to_json(shown, facts, timing));
+  print(draw_grid(shown, timing, options_for_stdout(timing)));
   print(summarise(timing));
+  if (plan.asynchronous)
+    print(describe_steady_step(plan, costs));
 }
 
 std::string describe_command() {

@@ -8,6 +8,7 @@
 #include "model/error.hpp"
 #include "runtime/data.hpp"
 #include "runtime/generation.hpp"
+#include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
 
@@ -34,6 +35,7 @@ struct train_request {
   std::string resume;
   std::string trace;
   std::string report;
+  bool one_thread = false;
   bool print_spec = false;
   bool quiet = false;
 };
@@ -154,6 +156,13 @@ void finish(const train_request& request, const run_report& report, const std::s
     throw CLI::RuntimeError(exit_interrupted);
 }
 
+using trainer = run_report (*)(const run_spec&, const data_source&, const run_options&);
+trainer trainer_for(const train_request& request, const run_spec& spec) {
+  if (spec.pipeline.schedule == "reference")
+    return run_reference;
+  return request.one_thread ? run_one_thread : run_pipeline;
+}
+
 void train(const train_request& request) {
   const std::optional<checkpoint> resumed = open_resumed(request.resume);
   run_spec spec = spec_of(request, resumed);
@@ -177,8 +186,7 @@ void train(const train_request& request) {
                               .on_validation = [&](const validation_point& at) { shown.show(at); },
                               .on_checkpoint = [&](const std::string& path) { generation = path; },
                               .interrupts = &interrupts.count()};
-    report =
-        spec.pipeline.schedule == "reference" ? run_reference(spec, data, options) : run_pipeline(spec, data, options);
+    report = trainer_for(request, spec)(spec, data, options);
   }
   finish(request, report, generation);
 }
@@ -193,6 +201,10 @@ void add_train_command(CLI::App& program) {
   const auto take_last = CLI::MultiOptionPolicy::TakeLast;
   command->add_flag("--print-spec", request->print_spec, "write the full run spec in force, and run nothing")
       ->group("Run spec");
+  command
+      ->add_flag("--one-thread", request->one_thread,
+                 "run the schedule's lists on one thread, without actors: the yardstick of the asynchronous schedules")
+      ->group("Pipeline");
   command->add_option("--resume", request->resume, "go on from the newest checkpoint in a directory")
       ->type_name("DIR")
       ->multi_option_policy(take_last)

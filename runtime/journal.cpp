@@ -21,10 +21,10 @@ double measured_bubble(const std::vector<slice_batch>& slices) {
   return span > 0.0 ? 1.0 - busy / (static_cast<double>(slices.size()) * span) : 0.0;
 }
 
-journal::journal(journal_setup setup) : setup_(setup) {
+journal::journal(journal_setup setup) : setup_(std::move(setup)) {
   report_.first_step = setup_.first_step;
   report_.spec = *setup_.spec;
-  report_.schedule = setup_.pipeline == nullptr ? "reference" : setup_.pipeline->order.name;
+  report_.schedule = setup_.pipeline == nullptr ? setup_.trainer : setup_.pipeline->order.name;
   if (!setup_.options->trace.empty())
     trace_.emplace(setup_.options->trace, std::max<std::uint32_t>(1, static_cast<std::uint32_t>(batches_per_step())));
 }
@@ -93,13 +93,32 @@ void journal::tell(const step_closed& closing, const std::vector<slice_batch>& s
 void journal::measure(const std::vector<slice_batch>& slices) {
   if (slices.empty())
     return;
-  bubbles_.push_back(measured_bubble(slices));
+  bubbles_.push_back(bubble_of(slices));
   for (const slice_batch& batch : slices)
     for (const action_slice& slice : batch.slices) {
       total& sum = durations_[{slice.what.stage, slice.what.op}];
       sum.seconds += slice.end - slice.start;
       ++sum.count;
     }
+}
+
+/// Steps that run into one another have no span of their own. There a rank's time in a step begins where its last one
+/// ended, and idle is what it did not work of that.
+double journal::bubble_of(const std::vector<slice_batch>& slices) {
+  if (!setup_.pipeline->order.asynchronous)
+    return measured_bubble(slices);
+  double busy = 0.0;
+  double time = 0.0;
+  for (const slice_batch& batch : slices) {
+    if (batch.slices.empty())
+      continue;
+    for (const action_slice& slice : batch.slices)
+      busy += slice.end - slice.start;
+    const auto before = ends_.try_emplace(batch.rank, batch.slices.front().start).first;
+    time += batch.slices.back().end - before->second;
+    before->second = batch.slices.back().end;
+  }
+  return time > 0.0 ? 1.0 - busy / time : 0.0;
 }
 
 std::optional<double> journal::predicted_bubble() const {
@@ -116,7 +135,7 @@ std::optional<double> journal::predicted_bubble() const {
     costs.stages.push_back({mean(stage, operation::forward), mean(stage, operation::backward_input) + backward / 2,
                             mean(stage, operation::backward_weight) + backward / 2});
   }
-  return simulate(setup_.pipeline->order, costs).bubble_fraction;
+  return simulate_steady_step(setup_.pipeline->order, costs).bubble_fraction;
 }
 
 run_report journal::finish() {

@@ -111,6 +111,17 @@ void check_stage_count(const run_spec& spec, std::int64_t layers) {
                   layers, spec.model.layers));
 }
 
+/// Updates that wait for nobody leave no moment at which all stages have the same step's gradients.
+void check_asynchronous(const run_spec& spec) {
+  const std::string because =
+      fmt::format(", because the stages of '{}' update without waiting for each other", spec.pipeline.schedule);
+  if (spec.optimizer.clip != 0.0)
+    throw spec_error(fmt::format("optimizer.clip: found {}, expected 0 (no clipping by the norm of all gradients){}",
+                                 spec.optimizer.clip, because));
+  if (spec.model.tied_head)
+    throw spec_error(fmt::format("model.tied_head: found true, expected false{}", because));
+}
+
 std::vector<double> layer_costs(const model_spec& model, const model_family& family) {
   std::vector<double> costs;
   const std::int64_t layers = family.layer_count(model);
@@ -195,6 +206,8 @@ plan make_plan(const run_spec& spec, const model_family& family) {
   plan result;
   result.order = find_schedule(spec);
   result.facts = check_schedule(result.order);
+  if (result.order.asynchronous)
+    check_asynchronous(spec);
   const std::uint32_t stages = result.order.stages();
   const bool balanced = spec.pipeline.partition.empty() || spec.pipeline.schedule == "reference";
   result.stages = balanced ? balance_layers(layer_costs(spec.model, family), stages)

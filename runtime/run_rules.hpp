@@ -25,4 +25,10 @@ inline bool checkpoint_due(const run_spec& spec, std::uint64_t steps_done, bool 
   return !wanted.directory.empty() && (last || (wanted.every != 0 && steps_done % wanted.every == 0));
 }
 
+/// Whether the step of an asynchronous schedule after which `steps_done` steps are done may run into the next one: not
+/// when the run ends there, nor when a checkpoint or a validation needs the weights of just that step.
+inline bool may_carry_on(const run_spec& spec, std::uint64_t steps_done) {
+  return steps_done < final_step(spec) && !checkpoint_due(spec, steps_done, false) && !validation_due(spec, steps_done);
+}
+
 } // namespace troupe

@@ -35,6 +35,14 @@ using rank_output = std::variant<activation_message, gradient_message, tied_grad
                                  loss_message, credit_message, step_report, slice_batch, rank_snapshot, digest_report>;
 using rank_outputs = std::vector<rank_output>;
 
+/// An action with the step that its microbatch belongs to.
+struct placed_action {
+  step_id at;
+  action what; ///< microbatch 0..m-1 of that step
+
+  message_place place() const { return {at, what.stage, what.microbatch}; }
+};
+
 /// Invariants, whatever arrives in whatever order:
 /// - actions run in the list's order, each once, and only with all their inputs;
 /// - a stage holds the stash of at most its schedule's peak of microbatches, and a bounded number of waiting messages;
@@ -66,7 +74,7 @@ public:
 
   /// Messages dropped as stale or repeated.
   std::uint64_t dropped_messages() const { return dropped_; }
-  const rank_usage& usage() const { return usage_; }
+  rank_usage usage() const;
   pool_statistics memory() const { return pool_.statistics(); }
 
 private:
@@ -76,28 +84,39 @@ private:
   bool is_current(const route& via);
   bool is_current(incarnation target);
   bool is_over(const step_id& at) const;
+  std::uint64_t newest_acceptable_step() const;
   template <class Content>
   void admit(message_box<Content>& box, const message_place& place, const Content& content, std::uint32_t limit,
              const char* what);
   void expect_shape(const tensor& values, const message_place& place, const char* what) const;
 
   // What is due
-  bool inputs_ready(const action& next) const;
-  bool all_done() const { return position_ == list().size(); }
-  const std::vector<action>& list() const;
+  bool inputs_ready(const placed_action& next) const;
+  bool all_done() const { return position_ == list_.size(); }
+  /// The action at the present place of the list.
+  placed_action head() const;
+  bool carries_on() const { return current_ && current_->mode == pass_mode::train && end_ == step_end::carry_on; }
+  bool opening_due() const;
   void begin_step();
-  void run_action(const action& next, rank_outputs& out);
+  void run_action(const placed_action& next, rank_outputs& out);
   void close_list(rank_outputs& out);
   void send_report(rank_outputs& out);
   void apply_decision(rank_outputs& out);
   void send_digests(rank_outputs& out);
 
   // One action
-  pass_context context_for(const action& next);
-  void run_forward(const action& next, rank_outputs& out);
-  void run_backward(const action& next, rank_outputs& out);
-  void release(const action& done, rank_outputs& out);
+  pass_context context_for(const placed_action& next);
+  void run_forward(const placed_action& next, rank_outputs& out);
+  void run_backward(const placed_action& next, rank_outputs& out);
+  void release(const placed_action& done, rank_outputs& out);
   void note_stash();
+
+  // Asynchronous schedules (stage_runner_versions.cpp)
+  bool asynchronous() const { return setup_.pipeline->order.asynchronous.has_value(); }
+  std::uint64_t counted_through(const step_id& at, std::uint32_t microbatch) const;
+  void choose_weights(const placed_action& next);
+  void update_after(const placed_action& done);
+  void send_asynchronous_report(rank_outputs& out);
 
   std::uint32_t last_stage() const { return setup_.pipeline->order.stages() - 1; }
   std::uint32_t microbatches_of(pass_mode mode) const;
@@ -120,10 +139,13 @@ private:
   std::size_t targets_length_ = 0;
 
   phase phase_ = phase::idle;
-  std::optional<step_id> current_;  ///< the step that runs, or the last one that ran
-  std::uint64_t steps_done_ = 0;    ///< training steps whose update is applied
-  std::uint64_t replica_steps_ = 0; ///< the same for the tied parameter's replica
-  std::size_t position_ = 0;        ///< in the list
+  std::optional<step_id> current_;                       ///< the step that runs, or the last one that ran
+  step_end end_ = step_end::flush;                       ///< of that step
+  std::vector<action> list_;                             ///< of that step; microbatches from m on are the next step's
+  std::uint64_t steps_done_ = 0;                         ///< training steps whose update is applied
+  std::uint64_t replica_steps_ = 0;                      ///< the same for the tied parameter's replica
+  std::size_t position_ = 0;                             ///< in the list
+  std::map<std::uint32_t, std::vector<double>> squares_; ///< by stage, of the step's updates; asynchronous schedules
   std::vector<action_slice> slices_;
   rank_usage usage_;
   credit_totals credit_; ///< given so far
@@ -133,11 +155,13 @@ private:
   message_box<tensor> gradients_;
   message_box<token_block> tokens_;
   message_box<token_block> targets_;
-  std::map<std::uint32_t, token_block> held_tokens_; ///< by microbatch, from F until W
+  /// By microbatch, from F until W. Two steps never have the same one in flight: a rank runs ahead by fewer than are
+  /// left of the step.
+  std::map<std::uint32_t, token_block> held_tokens_;
   std::map<std::uint32_t, token_block> held_targets_;
   tensor tied_gradient_; ///< of the current step, empty until it arrives
   std::optional<tied_value_message> tied_value_;
-  std::optional<step_opening> opening_;
+  std::map<step_id, step_opening> openings_;
   std::optional<step_decision> decision_;
   std::optional<digest_request> digest_request_;
 };

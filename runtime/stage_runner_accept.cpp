@@ -2,6 +2,8 @@
 // refused.
 #include "runtime/stage_runner.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
@@ -39,6 +41,12 @@ bool stage_runner::is_over(const step_id& at) const {
   return at < *current_ || (at == *current_ && (phase_ == phase::idle || phase_ == phase::awaiting_decision));
 }
 
+/// Neighbours may be one step ahead, and by another one where steps run into one another.
+std::uint64_t stage_runner::newest_acceptable_step() const {
+  const std::uint64_t next = current_ ? current_->step + 1 : steps_done_;
+  return asynchronous() ? std::max(next, steps_done_ + 1) : next;
+}
+
 std::uint32_t stage_runner::microbatches_of(pass_mode mode) const {
   return mode == pass_mode::train ? setup_.spec->training.microbatches : setup_.spec->validation.microbatches;
 }
@@ -58,7 +66,7 @@ void stage_runner::admit(message_box<Content>& box, const message_place& place, 
   if (!stages_.contains(place.stage) || place.microbatch >= microbatches_of(place.at.mode))
     throw protocol_error(found + ", expected a stage of this rank and a microbatch below " +
                          std::to_string(microbatches_of(place.at.mode)));
-  const std::uint64_t newest = current_ ? current_->step + 1 : steps_done_;
+  const std::uint64_t newest = newest_acceptable_step();
   if (place.at.step > newest)
     throw protocol_error(found + ", expected a step up to " + std::to_string(newest));
   if (box.waiting(place.stage) >= limit)
@@ -141,7 +149,7 @@ void stage_runner::accept(const step_opening& in) {
   if (current_ && in.at <= *current_)
     ++dropped_;
   else
-    opening_ = in;
+    openings_.emplace(in.at, in);
 }
 
 void stage_runner::accept(const step_decision& in) {

@@ -6,6 +6,7 @@
 #include "model/layer.hpp"
 #include "model/tensor.hpp"
 #include "runtime/schedule/action.hpp"
+#include "runtime/schedule/asynchronous.hpp"
 
 #include <array>
 #include <compare>
@@ -86,15 +87,17 @@ struct tied_value_message {
   tensor values;
 };
 
-/// Scheduler to rank: begin this step. Ends the rank's wait after its step_decision.
+/// Scheduler to rank: begin this step once the one before is over.
 struct step_opening {
   incarnation target_incarnation = 1;
   step_id at;
+  step_end end = step_end::flush; ///< carry_on: the next step's opening follows without a step_decision on this one
 };
 
 enum class take_snapshot { no, yes };
 
-/// Scheduler to rank: how to apply the optimizer, and whether to hand out a snapshot of the state after it.
+/// Scheduler to rank, after a step that ends in a flush: how to apply the optimizer (an asynchronous schedule has done
+/// that itself), and whether to hand out a snapshot of the state after it.
 struct step_decision {
   incarnation target_incarnation = 1;
   step_id at;

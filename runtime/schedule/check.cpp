@@ -1,6 +1,8 @@
 #include "runtime/schedule/check.hpp"
 
 #include "model/error.hpp"
+#include "runtime/schedule/asynchronous.hpp"
+#include "runtime/schedule/check_versions.hpp"
 #include "runtime/schedule/needs.hpp"
 
 #include <fmt/format.h>
@@ -249,9 +251,8 @@ void add_facts(const schedule& plan, std::uint32_t rank, schedule_facts& facts) 
   }
 }
 
-} // namespace
-
-schedule_facts check_schedule(const schedule& plan) {
+/// Of a schedule whose steps do not run into one another.
+schedule_facts check_one_step(const schedule& plan) {
   check_sizes(plan);
   check_places(plan);
   std::vector<std::vector<std::uint32_t>> stages_by_rank(plan.ranks);
@@ -266,8 +267,23 @@ schedule_facts check_schedule(const schedule& plan) {
   facts.peak_by_stage.assign(plan.stages(), 0);
   facts.peak_by_rank.assign(plan.ranks, 0);
   facts.activations_by_rank.assign(plan.ranks, 0);
+  facts.versions_by_rank.assign(plan.ranks, 1);
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
     add_facts(plan, rank, facts);
+  return facts;
+}
+
+} // namespace
+
+schedule_facts check_schedule(const schedule& plan) {
+  schedule_facts facts = check_one_step(plan);
+  if (!plan.asynchronous)
+    return facts;
+  check_asynchrony(plan);
+  const schedule joined = unrolled(plan, steps_to_check(plan));
+  facts = check_one_step(joined);
+  facts.versions_by_rank = check_versions(plan, joined);
+  facts.canonical = false;
   return facts;
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/schedule/csv.hpp"
 
 #include "model/error.hpp"
+#include "runtime/schedule/csv_asynchrony.hpp"
 
 #include <fmt/format.h>
 
@@ -133,7 +134,7 @@ std::vector<std::uint32_t> find_ranks(const schedule& plan) {
 } // namespace
 
 std::string to_csv(const schedule& plan) {
-  std::string text;
+  std::string text = plan.asynchronous ? to_csv_line(*plan.asynchronous) : "";
   for (std::size_t rank = 0; rank < plan.actions.size(); ++rank) {
     const std::vector<action>& list = plan.actions[rank];
     const std::vector<std::uint32_t> pairs =
@@ -162,6 +163,9 @@ schedule parse_csv(const std::string& text, const std::string& name, csv_notes* 
   std::size_t count = 0;
   std::string_view rest = text;
   rest = rest.substr(0, rest.find_last_not_of(" \t\r\n") + 1);
+  result.asynchronous = parse_csv_line(rest.substr(0, rest.find('\n')), name);
+  if (result.asynchronous)
+    take_until(rest, '\n');
   for (std::size_t row = 1; !rest.empty(); ++row) {
     csv_row one = parse_row(take_until(rest, '\n'), name, row);
     count += one.actions.size();

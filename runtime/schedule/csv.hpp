@@ -8,7 +8,8 @@
 
 namespace troupe {
 
-/// An overlapped pair is one cell, "(0F3;7B1)OVERLAP_F_B".
+/// An overlapped pair is one cell, "(0F3;7B1)OVERLAP_F_B". An asynchronous schedule has a line before the first rank's,
+/// see csv_asynchrony.hpp.
 std::string to_csv(const schedule& plan);
 
 /// What was read over.

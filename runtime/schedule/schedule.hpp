@@ -4,6 +4,7 @@
 #include "runtime/schedule/action.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,17 @@ struct schedule_request {
   std::uint32_t waves = 1;      ///< of hanayo: times that a microbatch runs down the ranks and up again
 };
 
+/// What makes a schedule asynchronous: its steps run into one another without a flush, and a stage updates its weights
+/// while microbatches that saw older ones are still in flight. Microbatches are counted over the whole run here: number
+/// i of step t (from 0) is k = t * m + i. F and B of microbatch k use the weights after weights_version(k) updates.
+struct asynchrony {
+  std::uint32_t update_every = 1;   ///< u: a stage updates after every u-th microbatch's gradient; divides m
+  std::vector<std::uint32_t> lag;   ///< by stage, in microbatches; see weights_version in asynchronous.hpp
+  std::vector<std::uint32_t> ahead; ///< by rank: forward passes of a step that run before the end of the step before
+
+  friend bool operator==(const asynchrony&, const asynchrony&) = default;
+};
+
 struct schedule {
   std::string name;
   std::uint32_t ranks = 0;
@@ -28,6 +40,9 @@ struct schedule {
   /// By rank: places in its list, ascending, whose action and the next one are meant to overlap: F of one stage, and
   /// the backward pass of another stage. They run one after the other here. Empty when there is no such pair at all.
   std::vector<std::vector<std::uint32_t>> overlapped;
+  /// Present when the schedule is asynchronous. Then `actions` is one step between two flushes, and asynchronous.hpp
+  /// joins such steps.
+  std::optional<asynchrony> asynchronous;
 
   std::uint32_t stages() const { return static_cast<std::uint32_t>(rank_of_stage.size()); }
   friend bool operator==(const schedule&, const schedule&) = default;

@@ -1,6 +1,7 @@
 #include "runtime/schedule/simulate.hpp"
 
 #include "model/error.hpp"
+#include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/needs.hpp"
 
 #include <algorithm>
@@ -172,6 +173,21 @@ simulation simulate(const schedule& plan, const simulation_costs& costs) {
   if (result.makespan > 0.0)
     result.bubble_fraction = 1.0 - all_busy / (plan.ranks * result.makespan);
   return result;
+}
+
+steady_step simulate_steady_step(const schedule& plan, const simulation_costs& costs) {
+  if (!plan.asynchronous) {
+    const simulation whole = simulate(plan, costs);
+    return {whole.makespan, whole.bubble_fraction};
+  }
+  constexpr std::uint32_t ramp = 3; // steps until each one takes as long as the one before
+  const simulation shorter = simulate(unrolled(plan, ramp), costs);
+  const simulation longer = simulate(unrolled(plan, ramp + 1), costs);
+  const double seconds = longer.makespan - shorter.makespan;
+  double busy = 0.0;
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
+    busy += longer.busy[rank] - shorter.busy[rank];
+  return {seconds, seconds > 0.0 ? 1.0 - busy / (plan.ranks * seconds) : 0.0};
 }
 
 } // namespace troupe

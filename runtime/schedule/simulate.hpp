@@ -41,7 +41,17 @@ struct simulation {
   std::vector<std::uint32_t> peak_stash; ///< by rank, in stage-microbatches
 };
 
-/// Event-driven, O(actions log ranks). The schedule must have passed check_schedule.
+/// Event-driven, O(actions log ranks). The schedule must have passed check_schedule. Of an asynchronous schedule this
+/// is one step between two flushes; unrolled() joins several.
 simulation simulate(const schedule& plan, const simulation_costs& costs);
+
+/// One step of many.
+struct steady_step {
+  double seconds = 0.0;         ///< by which each further step lengthens the run
+  double bubble_fraction = 0.0; ///< the idle part of the ranks' time in it
+};
+
+/// A synchronous schedule's step is its makespan. An asynchronous one's is the difference that one step more makes.
+steady_step simulate_steady_step(const schedule& plan, const simulation_costs& costs);
 
 } // namespace troupe

@@ -32,6 +32,12 @@ constexpr std::array table = {
                     chunk_rule::two, generate_dualpipev},
     generator_entry{"hanayo", "2 W stages a rank in W waves (--waves): the bubble shrinks with W, full B",
                     chunk_rule::waves, generate_hanayo},
+    generator_entry{"pipedream", "asynchronous: no flush, an update after each microbatch; p - rank weight versions",
+                    chunk_rule::one, generate_pipedream},
+    generator_entry{"pipedream-vertical-sync", "pipedream where a microbatch sees the same version on every stage",
+                    chunk_rule::one, generate_pipedream_vertical_sync},
+    generator_entry{"pipedream-2bw", "asynchronous: no flush, an update a step, one step late; two weight versions",
+                    chunk_rule::one, generate_pipedream_2bw},
 };
 
 } // namespace

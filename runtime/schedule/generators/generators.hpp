@@ -46,6 +46,9 @@ schedule generate_v_half(const schedule_request& request);
 schedule generate_v_min(const schedule_request& request);
 schedule generate_dualpipev(const schedule_request& request);
 schedule generate_hanayo(const schedule_request& request);
+schedule generate_pipedream(const schedule_request& request);
+schedule generate_pipedream_vertical_sync(const schedule_request& request);
+schedule generate_pipedream_2bw(const schedule_request& request);
 
 /// Stage s on rank s mod ranks: one stage a rank, or with chunks a loop that passes every rank `chunks` times.
 std::vector<std::uint32_t> loop_placement(const schedule_request& request);
@@ -55,6 +58,10 @@ std::vector<std::uint32_t> zigzag_placement(const schedule_request& request);
 
 /// The request's name and sizes, the given rank for each stage, and an empty list for each rank.
 schedule without_actions(const schedule_request& request, std::vector<std::uint32_t> rank_of_stage);
+
+/// 1F1B whose steps join without a flush: rank r runs p - 1 - r forward passes ahead. Throws spec_error when there are
+/// fewer microbatches than ranks. The caller says when weights are updated, and which ones a microbatch sees.
+schedule continuous_one_f_one_b(const schedule_request& request);
 
 /// Microbatches [first, last) of a step.
 struct microbatch_range {
