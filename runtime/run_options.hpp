@@ -28,11 +28,11 @@ struct step_progress {
 
 /// The callbacks run on one thread at a time, and never after the run has returned.
 struct run_options {
-  std::filesystem::path trace;        ///< empty: none
+  std::filesystem::path trace = {};   ///< empty: none
   const checkpoint* resume = nullptr; ///< where to go on from; null: from the seed
-  std::function<void(const step_progress&)> on_step;
-  std::function<void(const validation_point&)> on_validation;
-  std::function<void(const std::string& generation)> on_checkpoint; ///< the path of a committed generation
+  std::function<void(const step_progress&)> on_step = {};
+  std::function<void(const validation_point&)> on_validation = {};
+  std::function<void(const std::string& generation)> on_checkpoint = {}; ///< the path of a committed generation
   const std::atomic<int>* interrupts = nullptr; ///< above 0: finish the step, write a checkpoint if asked for, return
   const model_family* family = nullptr;         ///< null: the built-in family that the spec names
 };

@@ -61,10 +61,12 @@ bool stage_runner::inputs_ready(const placed_action& next) const {
   return false;
 }
 
-/// After a step that carries on only its successor may begin, in whatever order the openings came.
+/// Two steps may be open at once, and their openings come in any order.
 bool stage_runner::opening_due() const {
-  return !openings_.empty() &&
-         (!carries_on() || openings_.begin()->first == step_id{current_->step + 1, pass_mode::train});
+  if (openings_.empty())
+    return false;
+  const step_id& next = openings_.begin()->first;
+  return next.mode == pass_mode::train ? next.step == steps_done_ : next.step + 1 == steps_done_;
 }
 
 bool stage_runner::can_run() const {

@@ -130,7 +130,7 @@ TEST_CASE("whatever is generated can run and adds its gradients in the reference
                 continue;
               CAPTURE(name, p, m, chunks, group, waves);
               const schedule plan = generate_schedule(wanted);
-              REQUIRE(check_schedule(plan).canonical);
+              REQUIRE(check_schedule(plan).canonical == !plan.asynchronous.has_value());
               REQUIRE(plan.name == name);
               REQUIRE(plan.ranks == p);
               REQUIRE(plan.microbatches == m);
@@ -144,6 +144,8 @@ TEST_CASE("what a schedule can do with its own chunks, it does for all sizes tha
   const auto allowed = [](const std::string& name, std::uint32_t p, std::uint32_t m) {
     if (name == "interleaved-1f1b" || name == "interleaved-zb")
       return m % std::max(1U, m / p) == 0;
+    if (name.starts_with("pipedream"))
+      return m >= p;
     return name != "dualpipev" || m >= 2 * p;
   };
   for (const std::string& name : schedule_names())
