@@ -49,6 +49,20 @@ TEST_CASE("a pipeline of any shape and the reference report the same hashes and 
   CHECK(report_of(scratch, {"--seed", "2"})["weights_sha256"] != reference["weights_sha256"]);
 }
 
+TEST_CASE("one thread that runs the lists gives the same hashes as actors, also without a flush") {
+  const scratch_directory scratch;
+  for (const std::string schedule : {"zb-h1", "pipedream", "pipedream-2bw"}) {
+    const arguments flags = {"--schedule", schedule, "--stages", "2", "--clip", "0"};
+    const json actors = report_of(scratch, flags);
+    const json one_thread = report_of(scratch, flags + arguments{"--one-thread"});
+    INFO(schedule);
+    CHECK(one_thread["weights_sha256"] == actors["weights_sha256"]);
+    CHECK(one_thread["losses"] == actors["losses"]);
+    CHECK(one_thread["ranks"].empty());
+    CHECK(actors["ranks"].size() == 2);
+  }
+}
+
 TEST_CASE("a run that stops and is resumed ends in the same weights") {
   const scratch_directory scratch;
   const json whole = report_of(scratch, {});
