@@ -141,6 +141,7 @@ setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_op
   setup->spec = spec;
   setup->family = options.family != nullptr ? options.family : &find_family(spec.model.family);
   setup->pipeline = make_plan(spec, *setup->family);
+  setup->spec.training.gradient_groups = setup->pipeline.gradient_groups; // settled, for the report and checkpoints
   setup->data = &data;
   setup->options = &options;
   setup->processors = processors;

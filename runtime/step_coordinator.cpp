@@ -25,7 +25,14 @@ incarnation& life_of(auto& order) {
 step_coordinator::step_coordinator(coordinator_setup setup)
     : setup_(std::move(setup)), last_step_(final_step(*setup_.spec)), lives_(setup_.pipeline->ranks(), 1),
       ready_(lives_.size()), usage_(lives_.size()), steps_done_(setup_.steps_done), reported_(lives_.size()),
-      digested_(lives_.size()) {}
+      digested_(lives_.size()) {
+  const plan& pipeline = *setup_.pipeline;
+  lanes_.resize(pipeline.order.copies());
+  for (std::uint32_t copy = 0; copy < lanes_.size(); ++copy) {
+    lanes_[copy].first_rank = pipeline.rank_of(0, copy);
+    lanes_[copy].last_rank = pipeline.rank_of(pipeline.order.stages() - 1, copy);
+  }
+}
 
 bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
   if (rank >= lives_.size())
@@ -34,10 +41,14 @@ bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
   return lives_[rank] == life;
 }
 
-/// Only the rank of the first stage gives credit for tokens, and only that of the last one for targets.
-void step_coordinator::grant(const credit_totals& credit) {
-  granted_.tokens = std::max(granted_.tokens, credit.tokens);
-  granted_.targets = std::max(granted_.targets, credit.targets);
+/// A rank has the first stage of at most one copy, and the last stage of at most one.
+void step_coordinator::grant(std::uint32_t rank, const credit_totals& credit) {
+  for (lane& one : lanes_) {
+    if (one.first_rank == rank)
+      one.granted.tokens = std::max(one.granted.tokens, credit.tokens);
+    if (one.last_rank == rank)
+      one.granted.targets = std::max(one.granted.targets, credit.targets);
+  }
 }
 
 template <class Order>
@@ -57,7 +68,7 @@ coordinator_outputs step_coordinator::accept(const rank_ready& in) {
   if (!is_current(in.rank, in.source_incarnation) || ready_[in.rank])
     return out;
   ready_[in.rank] = true;
-  grant(in.credit);
+  grant(in.rank, in.credit);
   if (phase_ == phase::gathering_ranks && all_of(ready_)) {
     if (steps_done_ >= last_step_)
       request_digests(out);
@@ -71,7 +82,7 @@ coordinator_outputs step_coordinator::accept(const credit_message& in) {
   coordinator_outputs out;
   if (!is_current(in.rank, in.source_incarnation))
     return out;
-  grant(in.credit);
+  grant(in.rank, in.credit);
   if (phase_ == phase::in_step)
     inject(out);
   return out;
@@ -121,7 +132,8 @@ void step_coordinator::open(const step_id& at, coordinator_outputs& out) {
   phase_ = phase::in_step;
   at_ = at;
   opened_ = setup_.clock();
-  tokens_sent_ = targets_sent_ = losses_seen_ = 0;
+  losses_seen_ = 0;
+  fill_lanes();
   losses_.assign(microbatches(), std::nullopt);
   reported_.assign(lives_.size(), false);
   squares_.clear();
@@ -135,25 +147,42 @@ const microbatch_data& step_coordinator::data_for(std::uint32_t microbatch) {
                                  : sampled_.emplace(microbatch, setup_.data->sample(at_, microbatch)).first->second;
 }
 
+/// In training each copy takes its group of the microbatches; a validation runs through copy 0 alone.
+void step_coordinator::fill_lanes() {
+  const std::uint32_t group = setup_.pipeline->order.group_size();
+  const bool training = at_.mode == pass_mode::train;
+  std::uint32_t begin = 0;
+  for (lane& one : lanes_) {
+    one.next_tokens = one.next_targets = begin;
+    one.end = training ? begin + group : microbatches();
+    begin = one.end;
+  }
+}
+
+void step_coordinator::inject(coordinator_outputs& out) {
+  for (lane& one : lanes_)
+    inject(one, out);
+}
+
 /// Sends tokens and targets, each on its own credit. In a validation nothing comes back to give credit by, so the
 /// losses that are outstanding bound both.
-void step_coordinator::inject(coordinator_outputs& out) {
+void step_coordinator::inject(lane& into, coordinator_outputs& out) {
   const bool training = at_.mode == pass_mode::train;
   const std::uint32_t window = losses_seen_ + evaluation_window(*setup_.pipeline);
-  const std::uint32_t first = setup_.pipeline->rank_of(0);
-  const std::uint32_t last = setup_.pipeline->rank_of(setup_.pipeline->order.stages() - 1);
-  while (tokens_sent_ < microbatches() && (training ? used_.tokens < granted_.tokens : tokens_sent_ < window)) {
-    used_.tokens += training ? 1 : 0;
-    out.emplace_back(rank_order{first, token_message{lives_[first], at_, tokens_sent_, data_for(tokens_sent_).tokens}});
-    ++tokens_sent_;
+  const std::uint32_t both_sent = std::min(into.next_tokens, into.next_targets);
+  const std::uint32_t first = into.first_rank;
+  const std::uint32_t last = into.last_rank;
+  for (std::uint32_t& next = into.next_tokens;
+       next < into.end && (training ? into.used.tokens < into.granted.tokens : next < window); ++next) {
+    into.used.tokens += training ? 1 : 0;
+    out.emplace_back(rank_order{first, token_message{lives_[first], at_, next, data_for(next).tokens}});
   }
-  while (targets_sent_ < microbatches() && (training ? used_.targets < granted_.targets : targets_sent_ < window)) {
-    used_.targets += training ? 1 : 0;
-    out.emplace_back(
-        rank_order{last, target_message{lives_[last], at_, targets_sent_, data_for(targets_sent_).targets}});
-    ++targets_sent_;
+  for (std::uint32_t& next = into.next_targets;
+       next < into.end && (training ? into.used.targets < into.granted.targets : next < window); ++next) {
+    into.used.targets += training ? 1 : 0;
+    out.emplace_back(rank_order{last, target_message{lives_[last], at_, next, data_for(next).targets}});
   }
-  sampled_.erase(sampled_.begin(), sampled_.lower_bound(std::min(tokens_sent_, targets_sent_)));
+  sampled_.erase(sampled_.lower_bound(both_sent), sampled_.lower_bound(std::min(into.next_tokens, into.next_targets)));
 }
 
 void step_coordinator::close_if_complete(coordinator_outputs& out) {
@@ -219,6 +248,7 @@ coordinator_outputs step_coordinator::accept(const digest_report& in) {
     return out;
   digested_[in.rank] = true;
   digests_.insert(digests_.end(), in.layers.begin(), in.layers.end());
+  second_digests_.insert(second_digests_.end(), in.second_copy.begin(), in.second_copy.end());
   finish_if_complete(out);
   return out;
 }
@@ -227,6 +257,9 @@ void step_coordinator::finish_if_complete(coordinator_outputs& out) {
   if (phase_ != phase::finishing || !all_of(digested_) || checkpoint_in_flight_ != 0)
     return;
   phase_ = phase::closed;
+  std::ranges::sort(digests_, {}, &layer_digests::layer);
+  std::ranges::sort(second_digests_, {}, &layer_digests::layer);
+  TROUPE_CHECK(lanes_.size() == 1 || second_digests_ == digests_, "two copies of the model drifted apart");
   const state_hashes hashes = combine(digests_);
   out.emplace_back(run_closed{hashes.weights_sha256, hashes.optimizer_sha256, usage_, ended_early_});
 }

@@ -57,12 +57,25 @@ public:
 
 private:
   enum class phase { gathering_ranks, in_step, finishing, closed };
+  /// One copy of the model, as seen from where microbatches go in.
+  struct lane {
+    std::uint32_t first_rank = 0; ///< holds the first stage, takes tokens
+    std::uint32_t last_rank = 0;  ///< holds the last stage, takes targets
+    credit_totals granted;        ///< by these ranks, since the run began
+    credit_totals used;           ///< in training
+    // Microbatches of this step.
+    std::uint32_t next_tokens = 0;
+    std::uint32_t next_targets = 0;
+    std::uint32_t end = 0;
+  };
 
   bool is_current(std::uint32_t rank, incarnation life) const;
-  void grant(const credit_totals& credit);
+  void grant(std::uint32_t rank, const credit_totals& credit);
   std::uint32_t microbatches() const;
   void open(const step_id& at, coordinator_outputs& out);
+  void fill_lanes();
   void inject(coordinator_outputs& out);
+  void inject(lane& into, coordinator_outputs& out);
   const microbatch_data& data_for(std::uint32_t microbatch);
   void close_if_complete(coordinator_outputs& out);
   void close_training_step(double loss, coordinator_outputs& out);
@@ -85,10 +98,7 @@ private:
   step_id at_;
   double opened_ = 0.0;
   std::uint64_t steps_done_ = 0;
-  credit_totals granted_;         ///< by the ranks, since the run began
-  credit_totals used_;            ///< in training
-  std::uint32_t tokens_sent_ = 0; ///< in this step
-  std::uint32_t targets_sent_ = 0;
+  std::vector<lane> lanes_;                          ///< by copy
   std::map<std::uint32_t, microbatch_data> sampled_; ///< of which only one half was sent yet
   std::vector<std::optional<double>> losses_;        ///< by microbatch
   std::uint32_t losses_seen_ = 0;
@@ -97,6 +107,7 @@ private:
   std::uint64_t checkpoint_in_flight_ = 0; ///< steps done of the one being written; 0: none
   std::uint64_t last_snapshot_ = 0;        ///< steps done when the last one was taken
   std::vector<layer_digests> digests_;
+  std::vector<layer_digests> second_digests_; ///< of the second copy
   std::vector<bool> digested_;
 };
 

@@ -10,21 +10,24 @@ namespace troupe {
 
 /// What the checker found out about a schedule that is right.
 struct schedule_facts {
-  /// By stage: most microbatches whose stash the stage holds at once (from F until W or B).
+  /// By stage: most microbatches whose stash the stage holds at once (from F until W or B); of two copies the larger
+  /// number.
   std::vector<std::uint32_t> peak_by_stage;
   /// By rank: the same over all stages of the rank, counted in stage-microbatches.
   std::vector<std::uint32_t> peak_by_rank;
   /// By rank: most stage-microbatches between F and I (or B), which is how papers count activations. Where W is
   /// deferred it is less than peak_by_rank, as what W needs is held longer.
   std::vector<std::uint32_t> activations_by_rank;
-  /// True when every stage adds weight gradients in ascending microbatch order, as the reference does.
+  /// True when every stage adds weight gradients in ascending microbatch order, as the reference does; with two copies,
+  /// each copy those of its group.
   bool canonical = true;
 };
 
 /// Throws spec_error, naming rank, action and the unmet need, unless: every stage runs F and (B, or I and W) exactly
 /// once for each microbatch and on the stage's own rank; F of a stage follows F of the stage before; the backward pass
-/// of a stage follows its F and the backward pass of the stage after; W follows I; no rank waits for ever; and every
-/// overlapped pair is F of one stage and I or B of another one of the same rank, no action in two pairs.
+/// of a stage follows its F and the backward pass of the stage after; W follows I; no rank waits for ever; every
+/// overlapped pair is F of one stage and I or B of another one of the same rank, no action in two pairs; and of two
+/// copies each has all stages and half of the microbatches, no stage of both on one rank.
 schedule_facts check_schedule(const schedule& plan);
 
 } // namespace troupe
