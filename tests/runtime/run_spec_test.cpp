@@ -212,6 +212,11 @@ TEST_CASE("no number field accepts what is not finite, negative or out of range"
 }
 
 TEST_CASE("fields that contradict each other are refused") {
+  CHECK(refusal_of("training.gradient_groups", "8") == "accepted");
+  for (const std::string groups : {"3", "16"})
+    CHECK(refusal_of("training.gradient_groups", groups) ==
+          "training.gradient_groups: found " + groups +
+              ", expected 0, or a number that divides training.microbatches (8)");
   CHECK_THAT(refusal_of("training.stop_after", "101"), Contains("expected 0 to training.steps (100)"));
   CHECK_THAT(refusal_of("optimizer.minimum_learning_rate", "0.1"), Contains("found 0.1, expected 0 to 0.001"));
   CHECK_THAT(refusal_of("checkpoint.every", "5"), StartsWith("checkpoint.directory: found none"));
