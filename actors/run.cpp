@@ -144,6 +144,7 @@ setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_op
   setup->pipeline = make_plan(spec, *setup->family);
   if (options.resume != nullptr)
     expect_same_versions(*options.resume, spec, setup->pipeline.order);
+  setup->spec.training.gradient_groups = setup->pipeline.gradient_groups; // settled, for the report and checkpoints
   setup->data = &data;
   setup->options = &options;
   setup->processors = processors;

@@ -100,6 +100,8 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
       base.checkpoint.directory = fs::absolute(resumed->path()).parent_path().string(); // it may have been moved since
   }
   run_spec spec = request.flags.apply(base);
+  if (resumed && spec.training.gradient_groups == 0)
+    spec.training.gradient_groups = base.training.gradient_groups; // left open, as the former run has settled it
   validate(spec);
   if (resumed)
     resumed->expect_same_run(spec);

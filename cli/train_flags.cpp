@@ -33,6 +33,8 @@ constexpr auto table = std::to_array<train_flag>({
     {"--microbatches", "training.microbatches", "M", "Training", "in a step"},
     {"--microbatch-size", "training.microbatch_size", "B", "Training", "sequences in a microbatch"},
     {"--seed", "training.seed", "S", "Training", "of weights, data order and dropout"},
+    {"--gradient-groups", "training.gradient_groups", "K", "Training",
+     "groups of microbatches whose gradients are added up apart; 0: what the schedule needs (1, or 2 with two copies)"},
     {"--stop-after", "training.stop_after", "N", "Training", "end after step N, to be resumed later; 0: run all"},
 
     {"--optimizer", "optimizer.kind", "KIND", "Optimizer", "adamw or sgd"},

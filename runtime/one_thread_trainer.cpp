@@ -1,6 +1,7 @@
 #include "runtime/one_thread_trainer.hpp"
 
 #include "model/gemm.hpp"
+#include "runtime/gradient_groups.hpp"
 #include "runtime/local_run.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/schedule/asynchronous.hpp"
@@ -14,6 +15,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <span>
 #include <tuple>
 
 namespace troupe {
@@ -27,8 +29,13 @@ public:
               const checkpoint* start)
       : spec_(spec), pipeline_(pipeline), data_(data), layer_count_(family.layer_count(spec.model)) {
     const std::uint64_t done = start == nullptr ? 0 : start->steps_done();
-    for (std::uint32_t stage = 0; stage < order().stages(); ++stage)
-      stages_.emplace_back(spec, family, pipeline.stages[stage], start, pool_, starting_versions(order(), stage, done));
+    for (std::uint32_t copy = 0; copy < order().copies(); ++copy)
+      for (std::uint32_t stage = 0; stage < order().stages(); ++stage)
+        stages_.emplace_back(spec, family, pipeline.stages[stage], start, pool_,
+                             starting_versions(order(), stage, done));
+    if (const std::uint32_t groups = pipeline.gradient_groups / order().copies(); groups > 1)
+      for (stage_state& stage : stages_)
+        groups_.emplace_back(stage.model().parameters(), groups, order().group_size(), pool_);
     squares_.resize(stages_.size());
   }
 
@@ -57,11 +64,11 @@ public:
     for (std::uint32_t number = 0; number < spec_.validation.microbatches; ++number) {
       const microbatch_data cut = data_.sample(at, number);
       tensor values;
-      for (stage_state& stage : stages_) {
+      for (stage_state& stage : copy(0)) {
         stage.use_newest();
         values = stage.model().forward(values, context_for(at, number, cut));
       }
-      loss += stages_.back().model().last_loss();
+      loss += copy(0).back().model().last_loss();
     }
     return {at, loss / spec_.validation.microbatches, 0.0, 0.0, seconds_now() - begin};
   }
@@ -69,7 +76,7 @@ public:
   std::filesystem::path save(std::uint64_t steps_done) override {
     checkpoint_writer writer(spec_.checkpoint.directory, spec_, steps_done,
                              snapshot_state_names(spec_.optimizer, order()));
-    for (stage_state& stage : stages_) {
+    for (stage_state& stage : copy(0)) {
       stage.use_newest();
       writer.add(stage.snapshot(pool_));
     }
@@ -78,7 +85,7 @@ public:
 
   state_hashes hashes() override {
     std::vector<layer_digests> all;
-    for (stage_state& stage : stages_) {
+    for (stage_state& stage : copy(0)) {
       stage.use_newest();
       std::ranges::move(stage.digests(), std::back_inserter(all));
     }
@@ -91,6 +98,14 @@ private:
 
   const schedule& order() const { return pipeline_.order; }
   std::uint32_t last_stage() const { return order().stages() - 1; }
+  /// The stages of one copy of the model.
+  std::span<stage_state> copy(std::uint32_t index) {
+    return std::span(stages_).subspan(std::size_t{index} * order().stages(), order().stages());
+  }
+  /// Where the state of `stage` is in which microbatch `number` of its step has its place.
+  std::size_t index_of(std::uint32_t stage, std::uint32_t number) const {
+    return std::size_t{order().copy_of(number)} * order().stages() + stage;
+  }
 
   void run_lists(std::uint64_t step, step_end end) {
     std::vector<std::vector<action>> lists;
@@ -140,7 +155,7 @@ private:
       cut = cuts_.emplace(k, data_.sample(at, number)).first;
     const pass_context context = context_for(at, number, cut->second);
     choose_weights(one, k);
-    stage_model& model = stages_[one.stage].model();
+    stage_model& model = stages_[index_of(one.stage, number)].model();
     switch (one.op) {
     case operation::forward: {
       tensor output = model.forward(input, context);
@@ -164,6 +179,8 @@ private:
       break;
     }
     }
+    if (!groups_.empty())
+      groups_[index_of(one.stage, number)].count_microbatch();
     finish_gradient(one.stage, k);
   }
 
@@ -206,19 +223,31 @@ private:
 
   /// The update of a synchronous step. Returns the gradients' norm.
   double update_all(std::uint64_t step, double rate) {
-    stage_state& owner = stages_.front();
-    stage_state& replica = stages_.back();
-    if (replica.has_tied_replica())
-      owner.add_tied_gradient(replica.tied_replica_gradient());
+    if (order().copies() > 1)
+      add_other_copies();
+    const bool tied = stages_.back().has_tied_replica();
+    for (std::uint32_t index = 0; tied && index < order().copies(); ++index)
+      copy(index).front().add_tied_gradient(copy(index).back().tied_replica_gradient());
     std::vector<double> squares;
-    for (const stage_state& stage : stages_)
+    for (const stage_state& stage : copy(0))
       std::ranges::move(stage.gradient_squares(), std::back_inserter(squares));
     const clip_decision clipped = clip_gradients(squares, spec_.optimizer.clip);
     for (stage_state& stage : stages_)
       stage.apply({step, rate, clipped.scale});
-    if (replica.has_tied_replica())
-      replica.set_tied_replica(owner.tied_owner_value());
+    for (std::uint32_t index = 0; tied && index < order().copies(); ++index)
+      copy(index).back().set_tied_replica(copy(index).front().tied_owner_value());
     return clipped.norm;
+  }
+
+  /// Each of two copies gets the sum of both copies' gradients.
+  void add_other_copies() {
+    for (std::uint32_t stage = 0; stage < order().stages(); ++stage) {
+      const std::vector<parameter*>& down = copy(0)[stage].model().parameters();
+      const std::vector<parameter*>& up = copy(1)[stage].model().parameters();
+      const std::vector<tensor> before = copy_gradients(down, pool_);
+      add_gradients(down, copy_gradients(up, pool_));
+      add_gradients(up, before);
+    }
   }
 
   pass_context context_for(const step_id& at, std::uint32_t number, const microbatch_data& cut) {
@@ -242,7 +271,8 @@ private:
   const data_source& data_;
   std::int64_t layer_count_;
   tensor_pool pool_;
-  std::vector<stage_state> stages_;
+  std::vector<stage_state> stages_; ///< copy after copy
+  std::vector<group_sums> groups_;  ///< by stage; none when each copy adds up a single group
   step_start start_ = step_start::afresh;
   std::map<parcel, tensor> parcels_;
   std::map<std::uint64_t, microbatch_data> cuts_; ///< by microbatch, until all stages are through with it
@@ -254,9 +284,11 @@ private:
 
 } // namespace
 
-run_report run_one_thread(const run_spec& spec, const data_source& data, const run_options& options) {
+run_report run_one_thread(const run_spec& wanted, const data_source& data, const run_options& options) {
+  run_spec spec = wanted;
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
   const plan pipeline = make_plan(spec, family);
+  spec.training.gradient_groups = pipeline.gradient_groups;
   if (options.resume != nullptr)
     expect_same_versions(*options.resume, spec, pipeline.order);
   journal log({.spec = &spec,

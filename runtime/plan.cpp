@@ -1,6 +1,7 @@
 #include "runtime/plan.hpp"
 
 #include "model/error.hpp"
+#include "runtime/run_rules.hpp"
 #include "runtime/schedule/csv.hpp"
 
 #include <fmt/format.h>
@@ -94,6 +95,17 @@ schedule find_schedule(const run_spec& spec) {
   return generate_schedule(to_request(spec));
 }
 
+/// The spec's number, or what the schedule needs. With two copies each sums one group, and the step ends with their
+/// sum.
+std::uint32_t find_gradient_groups(const run_spec& spec, const schedule& order) {
+  const std::uint32_t groups = gradient_groups_of(spec, order.copies());
+  if (order.copies() > 1 && groups != order.copies())
+    throw spec_error(fmt::format("training.gradient_groups: found {}, expected {}, one for each copy of the model that "
+                                 "schedule '{}' has",
+                                 groups, order.copies(), order.name));
+  return groups;
+}
+
 /// Before anything is built; of a file with chunks left open it is known only after reading.
 void check_stage_count(const run_spec& spec, std::int64_t layers) {
   const pipeline_spec& pipeline = spec.pipeline;
@@ -118,6 +130,9 @@ void check_asynchronous(const run_spec& spec) {
   if (spec.optimizer.clip != 0.0)
     throw spec_error(fmt::format("optimizer.clip: found {}, expected 0 (no clipping by the norm of all gradients){}",
                                  spec.optimizer.clip, because));
+  if (spec.training.gradient_groups > 1)
+    throw spec_error(
+        fmt::format("training.gradient_groups: found {}, expected 1{}", spec.training.gradient_groups, because));
   if (spec.model.tied_head)
     throw spec_error(fmt::format("model.tied_head: found true, expected false{}", because));
 }
@@ -184,7 +199,7 @@ std::vector<layer_range> parse_partition(const std::string& text, std::int64_t l
 std::vector<std::uint32_t> plan::stages_of(std::uint32_t rank) const {
   std::vector<std::uint32_t> owned;
   for (std::uint32_t stage = 0; stage < order.stages(); ++stage)
-    if (order.rank_of_stage[stage] == rank)
+    if (std::ranges::any_of(order.placements, [&](const auto& placement) { return placement[stage] == rank; }))
       owned.push_back(stage);
   return owned;
 }
@@ -208,6 +223,7 @@ plan make_plan(const run_spec& spec, const model_family& family) {
   result.facts = check_schedule(result.order);
   if (result.order.asynchronous)
     check_asynchronous(spec);
+  result.gradient_groups = find_gradient_groups(spec, result.order);
   const std::uint32_t stages = result.order.stages();
   const bool balanced = spec.pipeline.partition.empty() || spec.pipeline.schedule == "reference";
   result.stages = balanced ? balance_layers(layer_costs(spec.model, family), stages)

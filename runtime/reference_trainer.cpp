@@ -1,10 +1,13 @@
 #include "runtime/reference_trainer.hpp"
 
 #include "model/gemm.hpp"
+#include "runtime/gradient_groups.hpp"
 #include "runtime/local_run.hpp"
+#include "runtime/run_rules.hpp"
 #include "runtime/training_state.hpp"
 
 #include <cmath>
+#include <optional>
 
 namespace troupe {
 
@@ -15,7 +18,10 @@ class reference : public local_trainer {
 public:
   reference(const run_spec& spec, const model_family& family, const data_source& data, const run_options& options)
       : spec_(spec), data_(data), layer_count_(family.layer_count(spec.model)),
-        state_(spec, family, {0, layer_count_}, options.resume, pool_) {}
+        state_(spec, family, {0, layer_count_}, options.resume, pool_) {
+    if (spec.training.gradient_groups > 1)
+      groups_.emplace(state_.model().parameters(), spec.training.gradient_groups, spec.training.microbatches, pool_);
+  }
 
   /// The mean loss over the microbatches of a step; in training also the sums of their gradients.
   double pass(const step_id& at, std::uint32_t microbatches) {
@@ -36,6 +42,8 @@ public:
       loss += state_.model().last_loss();
       if (at.mode == pass_mode::train)
         state_.model().backward({}, context);
+      if (at.mode == pass_mode::train && groups_)
+        groups_->count_microbatch();
     }
     return loss / microbatches;
   }
@@ -79,11 +87,14 @@ private:
   std::int64_t layer_count_;
   tensor_pool pool_;
   stage_state state_;
+  std::optional<group_sums> groups_; ///< none when the gradient is one sum
 };
 
 } // namespace
 
-run_report run_reference(const run_spec& spec, const data_source& data, const run_options& options) {
+run_report run_reference(const run_spec& wanted, const data_source& data, const run_options& options) {
+  run_spec spec = wanted;
+  spec.training.gradient_groups = gradient_groups_of(wanted, 1);
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
   journal log({.spec = &spec,
                .family = &family,

@@ -1,5 +1,5 @@
-// When things are due in a run. The scheduler and the reference trainer ask the same questions and must get the same
-// answers.
+// When things are due in a run, and how its gradients are grouped. The scheduler and the reference trainer ask the same
+// questions and must get the same answers.
 #pragma once
 
 #include "runtime/run_spec.hpp"
@@ -29,6 +29,11 @@ inline bool checkpoint_due(const run_spec& spec, std::uint64_t steps_done, bool 
 /// when the run ends there, nor when a checkpoint or a validation needs the weights of just that step.
 inline bool may_carry_on(const run_spec& spec, std::uint64_t steps_done) {
   return steps_done < final_step(spec) && !checkpoint_due(spec, steps_done, false) && !validation_due(spec, steps_done);
+}
+
+/// Into how many groups a step's gradients are added up; `copies` of the model need as many.
+inline std::uint32_t gradient_groups_of(const run_spec& spec, std::uint32_t copies) {
+  return spec.training.gradient_groups == 0 ? copies : spec.training.gradient_groups;
 }
 
 } // namespace troupe

@@ -49,6 +49,7 @@ void write_training(const training_spec& from, proto::TrainingSpec& to) {
   to.set_microbatch_size(from.microbatch_size);
   to.set_seed(from.seed);
   to.set_stop_after(from.stop_after);
+  to.set_gradient_groups(from.gradient_groups);
 }
 
 void write_optimizer(const optimizer_spec& from, proto::OptimizerSpec& to) {
@@ -143,7 +144,8 @@ run_spec from_message(const proto::RunSpec& message) {
                        .microbatches = training.microbatches(),
                        .microbatch_size = training.microbatch_size(),
                        .seed = training.seed(),
-                       .stop_after = training.stop_after()},
+                       .stop_after = training.stop_after(),
+                       .gradient_groups = training.gradient_groups()},
           .optimizer = read_optimizer(message.optimizer()),
           .pipeline = read_pipeline(message.pipeline()),
           .validation = {.every = message.validation().every(), .microbatches = message.validation().microbatches()},

@@ -92,6 +92,9 @@ void check_training(const training_spec& training) {
   if (training.stop_after > training.steps)
     refuse("training.stop_after", std::to_string(training.stop_after),
            fmt::format("0 to training.steps ({})", training.steps));
+  if (training.gradient_groups > 0 && training.microbatches % training.gradient_groups != 0)
+    refuse("training.gradient_groups", std::to_string(training.gradient_groups),
+           fmt::format("0, or a number that divides training.microbatches ({})", training.microbatches));
 }
 
 void check_optimizer(const optimizer_spec& optimizer) {

@@ -20,6 +20,9 @@ stage_runner::stage_runner(rank_setup setup) : setup_(std::move(setup)), lives_(
   for (const std::uint32_t stage : pipeline.stages_of(setup_.rank))
     stages_.emplace(stage, stage_state(spec, *setup_.family, pipeline.stages[stage], setup_.start, pool_,
                                        starting_versions(pipeline.order, stage, steps_done_)));
+  if (const std::uint32_t groups = pipeline.gradient_groups / pipeline.order.copies(); groups > 1)
+    for (auto& [stage, state] : stages_)
+      groups_.try_emplace(stage, state.model().parameters(), groups, pipeline.order.group_size(), pool_);
   const std::int64_t sequences = spec.training.microbatch_size;
   activation_shape_ = setup_.family->activation_shape(spec.model, sequences);
   tokens_length_ = static_cast<std::size_t>(sequences * spec.model.sequence_length);
@@ -79,6 +82,8 @@ bool stage_runner::can_run() const {
   }
   case phase::running:
     return all_done() || inputs_ready(head());
+  case phase::exchanging:
+    return group_gradients_here();
   case phase::closing: {
     const bool owner =
         std::any_of(stages_.begin(), stages_.end(), [](const auto& s) { return s.second.has_tied_owner(); });
@@ -106,6 +111,9 @@ rank_outputs stage_runner::run_next() {
     else
       run_action(head(), out);
     break;
+  case phase::exchanging:
+    close_gradients(out);
+    break;
   case phase::closing:
     send_report(out);
     break;
@@ -132,6 +140,7 @@ void stage_runner::begin_step() {
   slices_.clear();
   activations_.forget_before(*current_);
   gradients_.forget_before(*current_);
+  group_gradients_.forget_before(*current_);
   tokens_.forget_before(*current_);
   targets_.forget_before(*current_);
   phase_ = phase::running;
@@ -163,9 +172,34 @@ void stage_runner::close_list(rank_outputs& out) {
     send_asynchronous_report(out);
     return;
   }
+  phase_ = phase::exchanging;
+  if (has_two_copies())
+    send_group_gradients(out);
+  else
+    close_gradients(out);
+}
+
+/// Each stage's gradients are the sum over the group of its copy; the holder of the other copy has the other group's.
+void stage_runner::send_group_gradients(rank_outputs& out) {
+  for (const auto& [stage, state] : stages_)
+    out.emplace_back(group_gradient_message{route_to(setup_.pipeline->rank_of(stage, 1 - copy_of(stage))), *current_,
+                                            stage, copy_gradients(state.model().parameters(), pool_)});
+}
+
+bool stage_runner::group_gradients_here() const {
+  return std::ranges::all_of(stages_, [&](const auto& one) {
+    return group_gradients_.has({*current_, one.first, first_microbatch_of(one.first)});
+  });
+}
+
+/// From here on a stage's gradients are those of the whole step.
+void stage_runner::close_gradients(rank_outputs& out) {
+  if (has_two_copies())
+    for (const auto& [stage, state] : stages_)
+      add_gradients(state.model().parameters(), group_gradients_.take({*current_, stage, first_microbatch_of(stage)}));
   phase_ = phase::closing;
   if (stage_state* replica = tied_replica_stage())
-    deliver(tied_gradient_message{route_to(setup_.pipeline->rank_of(0)), *current_,
+    deliver(tied_gradient_message{route_to(setup_.pipeline->rank_of(0, copy_of(last_stage()))), *current_,
                                   pool_.copy(replica->tied_replica_gradient())},
             out);
 }
@@ -176,7 +210,8 @@ void stage_runner::send_report(rank_outputs& out) {
   tied_gradient_ = {};
   step_report report{setup_.rank, setup_.life, *current_, {}, usage()};
   for (const auto& [stage, state] : stages_)
-    report.squares.push_back({stage, state.gradient_squares()});
+    if (copy_of(stage) == 0)
+      report.squares.push_back({stage, state.gradient_squares()});
   out.emplace_back(std::move(report));
   phase_ = phase::awaiting_decision;
 }
@@ -189,22 +224,23 @@ void stage_runner::apply_decision(rank_outputs& out) {
     for (auto& [stage, state] : stages_)
       state.apply({decision.at.step, decision.learning_rate, decision.gradient_scale});
   if (stage_state* owner = tied_owner_stage())
-    deliver(tied_value_message{route_to(setup_.pipeline->rank_of(last_stage())), decision.at,
+    deliver(tied_value_message{route_to(setup_.pipeline->rank_of(last_stage(), copy_of(0))), decision.at,
                                pool_.copy(owner->tied_owner_value())},
             out);
   if (decision.snapshot == take_snapshot::no)
     return;
   rank_snapshot taken{setup_.rank, setup_.life, steps_done_, {}};
   for (const auto& [stage, state] : stages_)
-    std::ranges::move(state.snapshot(pool_), std::back_inserter(taken.layers));
+    if (copy_of(stage) == 0)
+      std::ranges::move(state.snapshot(pool_), std::back_inserter(taken.layers));
   out.emplace_back(std::move(taken));
 }
 
 void stage_runner::send_digests(rank_outputs& out) {
   digest_request_.reset();
-  digest_report report{setup_.rank, setup_.life, {}};
+  digest_report report{setup_.rank, setup_.life, {}, {}};
   for (const auto& [stage, state] : stages_)
-    std::ranges::move(state.digests(), std::back_inserter(report.layers));
+    std::ranges::move(state.digests(), std::back_inserter(copy_of(stage) == 0 ? report.layers : report.second_copy));
   out.emplace_back(std::move(report));
 }
 
@@ -249,9 +285,9 @@ void stage_runner::run_forward(const placed_action& next, rank_outputs& out) {
   if (stage == last_stage())
     out.emplace_back(loss_message{setup_.rank, setup_.life, next.at, microbatch, model.last_loss()});
   else
-    deliver(activation_message{route_to(setup_.pipeline->rank_of(stage + 1)), next.at, stage + 1, microbatch,
-                               std::move(output)},
-            out);
+    deliver(
+        activation_message{route_to(rank_of(stage + 1, microbatch)), next.at, stage + 1, microbatch, std::move(output)},
+        out);
   if (next.at.mode == pass_mode::evaluate)
     release(next, out);
 }
@@ -262,6 +298,7 @@ void stage_runner::run_backward(const placed_action& next, rank_outputs& out) {
   const pass_context at = context_for(next);
   if (op == operation::backward_weight) {
     model.backward_weight(at);
+    count_in_group(next.what);
     release(next, out);
     return;
   }
@@ -272,11 +309,18 @@ void stage_runner::run_backward(const placed_action& next, rank_outputs& out) {
       op == operation::backward ? model.backward(output_gradient, at) : model.backward_input(output_gradient, at);
   note_stash();
   if (stage > 0)
-    deliver(gradient_message{route_to(setup_.pipeline->rank_of(stage - 1)), next.at, stage - 1, microbatch,
+    deliver(gradient_message{route_to(rank_of(stage - 1, microbatch)), next.at, stage - 1, microbatch,
                              std::move(input_gradient)},
             out);
-  if (op == operation::backward)
+  if (op == operation::backward) {
+    count_in_group(next.what);
     release(next, out);
+  }
+}
+
+void stage_runner::count_in_group(const action& done) {
+  if (const auto sums = groups_.find(done.stage); sums != groups_.end())
+    sums->second.count_microbatch();
 }
 
 void stage_runner::release(const placed_action& done, rank_outputs& out) {
@@ -307,6 +351,16 @@ void stage_runner::note_stash() {
   }
   usage_.peak_stash_bytes = std::max(usage_.peak_stash_bytes, bytes);
   usage_.peak_stash_microbatches = std::max(usage_.peak_stash_microbatches, microbatches);
+}
+
+/// A validation runs through copy 0 alone.
+std::uint32_t stage_runner::rank_of(std::uint32_t stage, std::uint32_t microbatch) const {
+  return current_->mode == pass_mode::train ? setup_.pipeline->order.rank_of(stage, microbatch)
+                                            : setup_.pipeline->rank_of(stage, 0);
+}
+
+std::uint32_t stage_runner::first_microbatch_of(std::uint32_t stage) const {
+  return copy_of(stage) * setup_.pipeline->order.group_size();
 }
 
 route stage_runner::route_to(std::uint32_t rank) const {

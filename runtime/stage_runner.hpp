@@ -2,6 +2,7 @@
 // returns what to send. Knows neither actors nor threads; time comes from a clock that is passed in.
 #pragma once
 
+#include "runtime/gradient_groups.hpp"
 #include "runtime/message_box.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/run_spec.hpp"
@@ -31,8 +32,9 @@ struct rank_setup {
   run_clock clock;
 };
 
-using rank_output = std::variant<activation_message, gradient_message, tied_gradient_message, tied_value_message,
-                                 loss_message, credit_message, step_report, slice_batch, rank_snapshot, digest_report>;
+using rank_output = std::variant<activation_message, gradient_message, group_gradient_message, tied_gradient_message,
+                                 tied_value_message, loss_message, credit_message, step_report, slice_batch,
+                                 rank_snapshot, digest_report>;
 using rank_outputs = std::vector<rank_output>;
 
 /// An action with the step that its microbatch belongs to.
@@ -60,6 +62,7 @@ public:
   void accept(const target_message& in);
   void accept(const activation_message& in);
   void accept(const gradient_message& in);
+  void accept(const group_gradient_message& in);
   void accept(const tied_gradient_message& in);
   void accept(const tied_value_message& in);
   void accept(const step_opening& in);
@@ -78,7 +81,7 @@ public:
   pool_statistics memory() const { return pool_.statistics(); }
 
 private:
-  enum class phase { idle, running, closing, awaiting_decision };
+  enum class phase { idle, running, exchanging, closing, awaiting_decision };
 
   // Incoming
   bool is_current(const route& via);
@@ -100,6 +103,9 @@ private:
   void begin_step();
   void run_action(const placed_action& next, rank_outputs& out);
   void close_list(rank_outputs& out);
+  void send_group_gradients(rank_outputs& out);
+  bool group_gradients_here() const;
+  void close_gradients(rank_outputs& out);
   void send_report(rank_outputs& out);
   void apply_decision(rank_outputs& out);
   void send_digests(rank_outputs& out);
@@ -110,6 +116,7 @@ private:
   void run_backward(const placed_action& next, rank_outputs& out);
   void release(const placed_action& done, rank_outputs& out);
   void note_stash();
+  void count_in_group(const action& done);
 
   // Asynchronous schedules (stage_runner_versions.cpp)
   bool asynchronous() const { return setup_.pipeline->order.asynchronous.has_value(); }
@@ -120,6 +127,17 @@ private:
 
   std::uint32_t last_stage() const { return setup_.pipeline->order.stages() - 1; }
   std::uint32_t microbatches_of(pass_mode mode) const;
+
+  // Copies of the model
+  bool has_two_copies() const { return setup_.pipeline->order.copies() > 1; }
+  /// Which copy of one of its stages this rank holds.
+  std::uint32_t copy_of(std::uint32_t stage) const { return setup_.pipeline->copy_on(setup_.rank, stage); }
+  /// Of the training microbatches that the rank runs the stage on.
+  std::uint32_t first_microbatch_of(std::uint32_t stage) const;
+  bool holds(const message_place& place) const;
+  /// The rank that runs `stage` on a microbatch of the current step.
+  std::uint32_t rank_of(std::uint32_t stage, std::uint32_t microbatch) const;
+
   /// How many messages may wait when the sender keeps at most `peak` microbatches in training.
   std::uint32_t limit_of(pass_mode mode, std::uint32_t peak) const;
   route route_to(std::uint32_t rank) const;
@@ -132,6 +150,7 @@ private:
   rank_setup setup_;
   tensor_pool pool_;
   std::map<std::uint32_t, stage_state> stages_; ///< by stage
+  std::map<std::uint32_t, group_sums> groups_;  ///< by stage; empty when each copy adds up a single group
   std::vector<incarnation> lives_;              ///< the newest known incarnation of each rank
   std::vector<action> evaluation_list_;
   shape activation_shape_;
@@ -153,6 +172,7 @@ private:
 
   message_box<tensor> activations_;
   message_box<tensor> gradients_;
+  message_box<std::vector<tensor>> group_gradients_; ///< of the other copies of this rank's stages
   message_box<token_block> tokens_;
   message_box<token_block> targets_;
   /// By microbatch, from F until W. Two steps never have the same one in flight: a rank runs ahead by fewer than are

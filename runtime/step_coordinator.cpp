@@ -24,7 +24,14 @@ incarnation& life_of(auto& order) {
 
 step_coordinator::step_coordinator(coordinator_setup setup)
     : setup_(std::move(setup)), last_step_(final_step(*setup_.spec)), lives_(setup_.pipeline->ranks(), 1),
-      ready_(lives_.size()), usage_(lives_.size()), steps_done_(setup_.steps_done), digested_(lives_.size()) {}
+      ready_(lives_.size()), usage_(lives_.size()), steps_done_(setup_.steps_done), digested_(lives_.size()) {
+  const plan& pipeline = *setup_.pipeline;
+  lanes_.resize(pipeline.order.copies());
+  for (std::uint32_t copy = 0; copy < lanes_.size(); ++copy) {
+    lanes_[copy].first_rank = pipeline.rank_of(0, copy);
+    lanes_[copy].last_rank = pipeline.rank_of(pipeline.order.stages() - 1, copy);
+  }
+}
 
 bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
   if (rank >= lives_.size())
@@ -33,10 +40,14 @@ bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
   return lives_[rank] == life;
 }
 
-/// Only the rank of the first stage gives credit for tokens, and only that of the last one for targets.
-void step_coordinator::grant(const credit_totals& credit) {
-  granted_.tokens = std::max(granted_.tokens, credit.tokens);
-  granted_.targets = std::max(granted_.targets, credit.targets);
+/// A rank has the first stage of at most one copy, and the last stage of at most one.
+void step_coordinator::grant(std::uint32_t rank, const credit_totals& credit) {
+  for (lane& one : lanes_) {
+    if (one.first_rank == rank)
+      one.granted.tokens = std::max(one.granted.tokens, credit.tokens);
+    if (one.last_rank == rank)
+      one.granted.targets = std::max(one.granted.targets, credit.targets);
+  }
 }
 
 template <class Order>
@@ -61,7 +72,7 @@ coordinator_outputs step_coordinator::accept(const rank_ready& in) {
   if (!is_current(in.rank, in.source_incarnation) || ready_[in.rank])
     return out;
   ready_[in.rank] = true;
-  grant(in.credit);
+  grant(in.rank, in.credit);
   if (phase_ == phase::gathering_ranks && all_of(ready_)) {
     if (steps_done_ >= last_step_)
       request_digests(out);
@@ -75,7 +86,7 @@ coordinator_outputs step_coordinator::accept(const credit_message& in) {
   coordinator_outputs out;
   if (!is_current(in.rank, in.source_incarnation))
     return out;
-  grant(in.credit);
+  grant(in.rank, in.credit);
   if (phase_ == phase::in_step)
     inject(out);
   return out;
@@ -126,6 +137,7 @@ void step_coordinator::open(const step_id& at, coordinator_outputs& out) {
   open_step& step = open_.emplace_back();
   step.at = at;
   step.opened = setup_.clock();
+  step.feeds = feeds_of(at.mode);
   step.losses.assign(microbatches_of(at.mode), std::nullopt);
   step.reported.assign(lives_.size(), false);
   if (setup_.pipeline->order.asynchronous && at.mode == pass_mode::train && !interrupted_ &&
@@ -150,33 +162,47 @@ const microbatch_data& step_coordinator::data_for(open_step& step, std::uint32_t
              : step.sampled.emplace(microbatch, setup_.data->sample(step.at, microbatch)).first->second;
 }
 
+/// In training each copy takes its group of the microbatches; a validation runs through copy 0 alone.
+std::vector<step_coordinator::feed> step_coordinator::feeds_of(pass_mode mode) const {
+  std::vector<feed> feeds;
+  std::uint32_t begin = 0;
+  for (std::size_t copy = 0; copy < lanes_.size(); ++copy) {
+    const std::uint32_t end =
+        mode == pass_mode::train ? begin + setup_.pipeline->order.group_size() : microbatches_of(mode);
+    feeds.push_back({begin, begin, end});
+    begin = end;
+  }
+  return feeds;
+}
+
 void step_coordinator::inject(coordinator_outputs& out) {
   for (open_step& step : open_)
-    inject(step, out);
+    for (std::uint32_t copy = 0; copy < lanes_.size(); ++copy)
+      inject(step, copy, out);
 }
 
 /// Sends tokens and targets, each on its own credit. In a validation nothing comes back to give credit by, so the
 /// losses that are outstanding bound both.
-void step_coordinator::inject(open_step& step, coordinator_outputs& out) {
+void step_coordinator::inject(open_step& step, std::uint32_t copy, coordinator_outputs& out) {
   const bool training = step.at.mode == pass_mode::train;
-  const std::uint32_t microbatches = microbatches_of(step.at.mode);
   const std::uint32_t window = step.losses_seen + evaluation_window(*setup_.pipeline);
-  const std::uint32_t first = setup_.pipeline->rank_of(0);
-  const std::uint32_t last = setup_.pipeline->rank_of(setup_.pipeline->order.stages() - 1);
-  while (step.tokens_sent < microbatches && (training ? used_.tokens < granted_.tokens : step.tokens_sent < window)) {
-    used_.tokens += training ? 1 : 0;
-    out.emplace_back(rank_order{
-        first, token_message{lives_[first], step.at, step.tokens_sent, data_for(step, step.tokens_sent).tokens}});
-    ++step.tokens_sent;
+  lane& into = lanes_[copy];
+  feed& from = step.feeds[copy];
+  const std::uint32_t both_sent = std::min(from.next_tokens, from.next_targets);
+  const std::uint32_t first = into.first_rank;
+  const std::uint32_t last = into.last_rank;
+  for (std::uint32_t& next = from.next_tokens;
+       next < from.end && (training ? into.used.tokens < into.granted.tokens : next < window); ++next) {
+    into.used.tokens += training ? 1 : 0;
+    out.emplace_back(rank_order{first, token_message{lives_[first], step.at, next, data_for(step, next).tokens}});
   }
-  while (step.targets_sent < microbatches &&
-         (training ? used_.targets < granted_.targets : step.targets_sent < window)) {
-    used_.targets += training ? 1 : 0;
-    out.emplace_back(rank_order{
-        last, target_message{lives_[last], step.at, step.targets_sent, data_for(step, step.targets_sent).targets}});
-    ++step.targets_sent;
+  for (std::uint32_t& next = from.next_targets;
+       next < from.end && (training ? into.used.targets < into.granted.targets : next < window); ++next) {
+    into.used.targets += training ? 1 : 0;
+    out.emplace_back(rank_order{last, target_message{lives_[last], step.at, next, data_for(step, next).targets}});
   }
-  step.sampled.erase(step.sampled.begin(), step.sampled.lower_bound(std::min(step.tokens_sent, step.targets_sent)));
+  step.sampled.erase(step.sampled.lower_bound(both_sent),
+                     step.sampled.lower_bound(std::min(from.next_tokens, from.next_targets)));
 }
 
 void step_coordinator::close_complete_steps(coordinator_outputs& out) {
@@ -255,6 +281,7 @@ coordinator_outputs step_coordinator::accept(const digest_report& in) {
     return out;
   digested_[in.rank] = true;
   digests_.insert(digests_.end(), in.layers.begin(), in.layers.end());
+  second_digests_.insert(second_digests_.end(), in.second_copy.begin(), in.second_copy.end());
   finish_if_complete(out);
   return out;
 }
@@ -263,6 +290,9 @@ void step_coordinator::finish_if_complete(coordinator_outputs& out) {
   if (phase_ != phase::finishing || !all_of(digested_) || checkpoint_in_flight_ != 0)
     return;
   phase_ = phase::closed;
+  std::ranges::sort(digests_, {}, &layer_digests::layer);
+  std::ranges::sort(second_digests_, {}, &layer_digests::layer);
+  TROUPE_CHECK(lanes_.size() == 1 || second_digests_ == digests_, "two copies of the model drifted apart");
   const state_hashes hashes = combine(digests_);
   out.emplace_back(run_closed{hashes.weights_sha256, hashes.optimizer_sha256, usage_, ended_early_});
 }

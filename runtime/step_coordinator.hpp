@@ -59,14 +59,27 @@ public:
 
 private:
   enum class phase { gathering_ranks, in_step, finishing, closed };
+  /// One copy of the model, as seen from where microbatches go in.
+  struct lane {
+    std::uint32_t first_rank = 0; ///< holds the first stage, takes tokens
+    std::uint32_t last_rank = 0;  ///< holds the last stage, takes targets
+    credit_totals granted;        ///< by these ranks, since the run began
+    credit_totals used;           ///< in training
+  };
+
+  /// The microbatches of one step that go into one copy: what is next to be sent, and where they end.
+  struct feed {
+    std::uint32_t next_tokens = 0;
+    std::uint32_t next_targets = 0;
+    std::uint32_t end = 0;
+  };
 
   /// What is known of a step that is not closed yet.
   struct open_step {
     step_id at;
     step_end end = step_end::flush;
     double opened = 0.0;
-    std::uint32_t tokens_sent = 0;
-    std::uint32_t targets_sent = 0;
+    std::vector<feed> feeds;                          ///< by copy
     std::map<std::uint32_t, microbatch_data> sampled; ///< of which only one half was sent yet
     std::vector<std::optional<double>> losses;        ///< by microbatch
     std::uint32_t losses_seen = 0;
@@ -75,14 +88,15 @@ private:
   };
 
   bool is_current(std::uint32_t rank, incarnation life) const;
-  void grant(const credit_totals& credit);
+  void grant(std::uint32_t rank, const credit_totals& credit);
   std::uint32_t microbatches_of(pass_mode mode) const;
   /// Null when that step is not open.
   open_step* find_open(const step_id& at);
   void open(const step_id& at, coordinator_outputs& out);
   void open_successors(coordinator_outputs& out);
+  std::vector<feed> feeds_of(pass_mode mode) const;
   void inject(coordinator_outputs& out);
-  void inject(open_step& step, coordinator_outputs& out);
+  void inject(open_step& step, std::uint32_t copy, coordinator_outputs& out);
   const microbatch_data& data_for(open_step& step, std::uint32_t microbatch);
   void close_complete_steps(coordinator_outputs& out);
   bool close_training_step(const open_step& step, double loss, coordinator_outputs& out);
@@ -106,11 +120,11 @@ private:
   std::deque<open_step> open_; ///< in order
   double last_closed_ = 0.0;   ///< time
   std::uint64_t steps_done_ = 0;
-  credit_totals granted_;                  ///< by the ranks, since the run began
-  credit_totals used_;                     ///< in training
+  std::vector<lane> lanes_;                ///< by copy
   std::uint64_t checkpoint_in_flight_ = 0; ///< steps done of the one being written; 0: none
   std::uint64_t last_snapshot_ = 0;        ///< steps done when the last one was taken
   std::vector<layer_digests> digests_;
+  std::vector<layer_digests> second_digests_; ///< of the second copy
   std::vector<bool> digested_;
 };
 

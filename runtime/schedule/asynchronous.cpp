@@ -34,6 +34,7 @@ std::vector<action> step_actions(const schedule& plan, std::uint32_t rank, step_
 }
 
 schedule unrolled(const schedule& plan, std::uint32_t steps) {
+  TROUPE_CHECK(plan.asynchronous, "steps of a synchronous schedule do not join");
   schedule result = plan;
   result.asynchronous.reset();
   result.overlapped.clear();

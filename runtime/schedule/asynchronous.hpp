@@ -28,8 +28,8 @@ enum class step_end { flush, carry_on };
 /// starts afresh and flushes: its list is the schedule's.
 std::vector<action> step_actions(const schedule& plan, std::uint32_t rank, step_start start, step_end end);
 
-/// `steps` steps of a schedule from a fresh start to a flush as one synchronous schedule, with microbatches counted
-/// through: what the checker, the simulator and the pictures work on. A synchronous schedule is repeated.
+/// `steps` steps of an asynchronous schedule from a fresh start to a flush as one synchronous schedule, with
+/// microbatches counted through: what the checker, the simulator and the pictures work on.
 schedule unrolled(const schedule& plan, std::uint32_t steps);
 
 } // namespace troupe

@@ -9,7 +9,9 @@ std::string to_json(const schedule& plan, const schedule_facts& facts, const sim
   json document;
   document["name"] = plan.name;
   document["microbatches"] = plan.microbatches;
-  document["rank_of_stage"] = plan.rank_of_stage;
+  document["rank_of_stage"] = plan.placements.front();
+  if (plan.copies() > 1)
+    document["rank_of_stage_of_second_copy"] = plan.placements.back();
   document["canonical"] = facts.canonical;
   document["peak_by_stage"] = facts.peak_by_stage;
   document["makespan"] = timing.makespan;

@@ -111,7 +111,7 @@ std::vector<action> evaluation_actions(const schedule& plan, std::uint32_t rank,
   std::vector<action> list;
   for (std::uint32_t microbatch = 0; microbatch < microbatches; ++microbatch)
     for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
-      if (plan.rank_of_stage[stage] == rank)
+      if (plan.placements.front()[stage] == rank)
         list.push_back({stage, operation::forward, microbatch});
   return list;
 }

@@ -85,7 +85,7 @@ private:
       const double end = end_[*input];
       if (end == not_yet)
         return;
-      const bool same_rank = plan_.rank_of_stage[input->stage] == rank;
+      const bool same_rank = plan_.rank_of(input->stage, input->microbatch) == rank;
       ready = std::max(now, same_rank ? end : end + costs_.communication);
     }
     if (unlimited_)
@@ -118,7 +118,7 @@ private:
     const auto taker = taker_of(given, plan_.stages());
     if (!taker)
       return;
-    const std::uint32_t rank = plan_.rank_of_stage[*taker];
+    const std::uint32_t rank = plan_.rank_of(*taker, given.microbatch);
     if (rank != giver && !at_end(rank) && taken_from_neighbour(head(rank), plan_.stages()) == given)
       advance(rank, now);
   }

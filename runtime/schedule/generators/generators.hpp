@@ -45,6 +45,8 @@ schedule generate_zb_v(const schedule_request& request);
 schedule generate_v_half(const schedule_request& request);
 schedule generate_v_min(const schedule_request& request);
 schedule generate_dualpipev(const schedule_request& request);
+schedule generate_dualpipe(const schedule_request& request);
+schedule generate_chimera(const schedule_request& request);
 schedule generate_hanayo(const schedule_request& request);
 schedule generate_pipedream(const schedule_request& request);
 schedule generate_pipedream_vertical_sync(const schedule_request& request);
@@ -63,11 +65,9 @@ schedule without_actions(const schedule_request& request, std::vector<std::uint3
 /// fewer microbatches than ranks. The caller says when weights are updated, and which ones a microbatch sees.
 schedule continuous_one_f_one_b(const schedule_request& request);
 
-/// Microbatches [first, last) of a step.
-struct microbatch_range {
-  std::uint32_t first = 0;
-  std::uint32_t last = 0;
-};
+/// The same as without_actions for two copies of the model: stage s of copy 0 on rank s, that of copy 1 on the mirrored
+/// rank. Throws spec_error unless ranks and microbatches are even.
+schedule without_actions_from_both_ends(const schedule_request& request);
 
 /// Appends `op` of `stage` for each microbatch of `range`, ascending.
 void append_each(std::vector<action>& list, std::uint32_t stage, operation op, microbatch_range range);
