@@ -2,6 +2,7 @@
 
 #include "model/error.hpp"
 #include "runtime/schedule/check.hpp"
+#include "runtime/schedule/cost_text.hpp"
 #include "runtime/schedule/csv.hpp"
 #include "runtime/schedule/draw.hpp"
 #include "runtime/schedule/json.hpp"
@@ -10,17 +11,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -34,40 +32,6 @@ struct schedule_options {
   std::uint32_t processors = 0;
   bool check = false;
 };
-
-double parse_time(std::string_view term, const std::string& text) {
-  std::size_t used = 0;
-  double value = -1.0;
-  try {
-    value = std::stod(text, &used);
-  } catch (const std::exception&) {
-    used = std::string::npos;
-  }
-  if (used != text.size() || !std::isfinite(value) || value < 0.0)
-    throw spec_error(fmt::format("--cost: found '{}', expected a time of at least 0, as in f=1.5", term));
-  return value;
-}
-
-/// Reads "f=1,i=1,w=1,comm=0"; what is not named keeps that value.
-simulation_costs parse_costs(const std::string& text) {
-  simulation_costs costs;
-  stage_cost& stage = costs.stages.emplace_back();
-  const std::array<std::pair<std::string_view, double&>, 4> names{
-      {{"f", stage.forward}, {"i", stage.backward_input}, {"w", stage.backward_weight}, {"comm", costs.communication}}};
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const std::string_view term = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), term.size() + 1));
-    const std::size_t equals = term.find('=');
-    const auto* const named = std::find_if(std::begin(names), std::end(names), [&](const auto& one) {
-      return equals != std::string_view::npos && one.first == term.substr(0, equals);
-    });
-    if (named == std::end(names))
-      throw spec_error(fmt::format("--cost: found '{}', expected f=, i=, w= or comm= and a time", term));
-    named->second = parse_time(term, std::string(term.substr(equals + 1)));
-  }
-  return costs;
-}
 
 schedule load_schedule(const schedule_options& options) {
   schedule_request request = options.request;
@@ -145,9 +109,10 @@ void print(const std::string& text) {
 }
 
 void run(const schedule_options& options) {
-  simulation_costs costs = parse_costs(options.cost);
+  simulation_costs costs = parse_costs(options.cost, "--cost").costs;
   costs.processors = options.processors;
   const schedule plan = load_schedule(options);
+  expect_stage_count(costs, plan.stages(), "--cost");
   const schedule_facts facts = check_schedule(plan);
   if (options.check)
     return print(describe_facts(plan, facts));
@@ -213,7 +178,7 @@ void add_schedule_command(CLI::App& app) {
   command->add_option(
       "--cost", options->cost,
       "Times of one stage's passes over a microbatch, and of sending one result to another rank; B takes "
-      "i + w [f=1,i=1,w=1,comm=0]");
+      "i + w. Stages that differ: f=1/1/2/3. Units, if any: s, ms, us [f=1,i=1,w=1,comm=0]");
   command
       ->add_option("--processors", options->processors,
                    "How many ranks can compute at once, as on a machine with fewer cores than ranks; 0: all")
