@@ -1,10 +1,9 @@
 #include "cli/schedule_command.hpp"
 
+#include "cli/schedule_formats.hpp"
 #include "model/error.hpp"
 #include "runtime/schedule/check.hpp"
 #include "runtime/schedule/csv.hpp"
-#include "runtime/schedule/draw.hpp"
-#include "runtime/schedule/json.hpp"
 #include "runtime/schedule/simulate.hpp"
 
 #include <fmt/format.h>
@@ -13,13 +12,10 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <sys/ioctl.h>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -95,50 +91,6 @@ schedule load_schedule(const schedule_options& options) {
   return read;
 }
 
-bool stdout_is_terminal() {
-  return isatty(STDOUT_FILENO) == 1;
-}
-
-/// A row that wraps is unreadable, so it is cut at the edge of a terminal; a file or a pipe gets all of it.
-grid_options options_for_stdout(const simulation& timing) {
-  grid_options options;
-  options.unit = std::numeric_limits<double>::infinity();
-  for (const std::vector<timed_action>& ran : timing.ranks)
-    for (const timed_action& one : ran)
-      if (one.end > one.start)
-        options.unit = std::min(options.unit, one.end - one.start);
-  if (!std::isfinite(options.unit))
-    options.unit = 1.0;
-  if (!stdout_is_terminal())
-    return options;
-  winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-    options.maximum_columns = size.ws_col;
-  const char* const no_colour = std::getenv("NO_COLOR");
-  if (no_colour == nullptr || *no_colour == '\0')
-    options.colours = colour::always;
-  return options;
-}
-
-std::string summarise(const simulation& timing) {
-  const double ideal = *std::max_element(timing.busy.begin(), timing.busy.end());
-  return fmt::format("makespan            {:g} (ideal: {:g}, the busiest rank's own work)\n"
-                     "bubble              {:.1f} % of the ranks' time is idle\n"
-                     "peak stash by rank  {}\n",
-                     timing.makespan, ideal, 100.0 * timing.bubble_fraction, fmt::join(timing.peak_stash, " "));
-}
-
-std::string describe_facts(const schedule& plan, const schedule_facts& facts) {
-  std::size_t actions = 0;
-  for (const std::vector<action>& list : plan.actions)
-    actions += list.size();
-  return fmt::format("schedule       {}\nranks          {}\nstages         {}\nmicrobatches   {}\nactions        {}\n"
-                     "peak by stage  {}\npeak by rank   {}\nactivations    {}\ncanonical      {}\n",
-                     plan.name, plan.ranks, plan.stages(), plan.microbatches, actions,
-                     fmt::join(facts.peak_by_stage, " "), fmt::join(facts.peak_by_rank, " "),
-                     fmt::join(facts.activations_by_rank, " "), facts.canonical ? "yes" : "no");
-}
-
 void print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     throw run_error("stdout: found it closed or full, expected to write the schedule there");
@@ -153,11 +105,10 @@ void run(const schedule_options& options) {
     return print(describe_facts(plan, facts));
   if (options.format == "csv")
     return print(to_csv(plan));
-  const simulation timing = simulate(plan, costs);
+  const timed_schedule shown{plan, facts, simulate(plan, costs)};
   if (options.format == "json")
-    return print(to_json(plan, facts, timing));
-  print(draw_grid(plan, timing, options_for_stdout(timing)));
-  print(summarise(timing));
+    return print(as_json(shown));
+  print(as_grid(shown, grid_for_stdout()));
 }
 
 std::string describe_command() {
