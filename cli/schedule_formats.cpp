@@ -1,5 +1,6 @@
 #include "cli/schedule_formats.hpp"
 
+#include "runtime/schedule/draw_svg.hpp"
 #include "runtime/schedule/json.hpp"
 
 #include <fmt/format.h>
@@ -18,12 +19,13 @@ namespace troupe {
 namespace {
 
 /// 1 when nothing takes any time.
-double shortest_action(const simulation& timing) {
+double shortest_action(std::span<const timed_schedule> shown) {
   double shortest = std::numeric_limits<double>::infinity();
-  for (const std::vector<timed_action>& ran : timing.ranks)
-    for (const timed_action& one : ran)
-      if (one.end > one.start)
-        shortest = std::min(shortest, one.end - one.start);
+  for (const timed_schedule& one : shown)
+    for (const std::vector<timed_action>& ran : one.timing.ranks)
+      for (const timed_action& action : ran)
+        if (action.end > action.start)
+          shortest = std::min(shortest, action.end - action.start);
   return std::isfinite(shortest) ? shortest : 1.0;
 }
 
@@ -38,12 +40,9 @@ std::string summarise(const simulation& timing) {
 } // namespace
 
 std::string describe_facts(const schedule& plan, const schedule_facts& facts) {
-  std::size_t actions = 0;
-  for (const std::vector<action>& list : plan.actions)
-    actions += list.size();
   return fmt::format("schedule       {}\nranks          {}\nstages         {}\nmicrobatches   {}\nactions        {}\n"
                      "peak by stage  {}\npeak by rank   {}\nactivations    {}\ncanonical      {}\n",
-                     plan.name, plan.ranks, plan.stages(), plan.microbatches, actions,
+                     plan.name, plan.ranks, plan.stages(), plan.microbatches, count_actions(plan),
                      fmt::join(facts.peak_by_stage, " "), fmt::join(facts.peak_by_rank, " "),
                      fmt::join(facts.activations_by_rank, " "), facts.canonical ? "yes" : "no");
 }
@@ -61,13 +60,34 @@ grid_options grid_for_stdout() {
   return options;
 }
 
-std::string as_grid(const timed_schedule& shown, grid_options options) {
-  options.unit = shortest_action(shown.timing);
-  return draw_grid(shown.plan, shown.timing, options) + summarise(shown.timing);
+std::string as_grid(std::span<const timed_schedule> shown, grid_options options) {
+  options.unit = shortest_action(shown);
+  if (shown.size() == 1)
+    return draw_grid(shown[0].plan, shown[0].timing, options) + summarise(shown[0].timing);
+  for (const timed_schedule& one : shown) {
+    const grid_shape needed = shape_of(one.plan);
+    options.at_least = {std::max(options.at_least.head, needed.head), std::max(options.at_least.cell, needed.cell)};
+  }
+  std::string text;
+  for (const timed_schedule& one : shown)
+    text += fmt::format("{}{}: {}\n{}", text.empty() ? "" : "\n", one.plan.name, headline(one.plan, one.timing),
+                        draw_grid(one.plan, one.timing, options));
+  return text;
 }
 
-std::string as_json(const timed_schedule& shown) {
-  return to_json(shown.plan, shown.facts, shown.timing);
+std::string as_svg(std::span<const timed_schedule> shown) {
+  std::vector<svg_block> blocks;
+  std::vector<std::string> names;
+  for (const timed_schedule& one : shown) {
+    blocks.push_back({one.plan.name, &one.plan, &one.timing});
+    names.push_back(one.plan.name);
+  }
+  return draw_svg(
+      blocks, {.title = fmt::format("Pipeline schedule{} {}", names.size() == 1 ? "" : "s", fmt::join(names, ", "))});
+}
+
+std::string as_json(std::span<const timed_schedule> shown) {
+  return shown.size() == 1 ? to_json(shown[0]) : to_json(shown);
 }
 
 } // namespace troupe

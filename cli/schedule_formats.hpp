@@ -1,21 +1,13 @@
-// The forms in which `troupe schedule` shows schedules: what the checker found, a grid, JSON.
+// The forms in which `troupe schedule` shows schedules: what the checker found, grid, JSON, SVG.
 #pragma once
 
-#include "runtime/schedule/check.hpp"
 #include "runtime/schedule/draw.hpp"
-#include "runtime/schedule/schedule.hpp"
-#include "runtime/schedule/simulate.hpp"
+#include "runtime/schedule/timed_schedule.hpp"
 
+#include <span>
 #include <string>
 
 namespace troupe {
-
-/// A schedule with all that is known about it.
-struct timed_schedule {
-  schedule plan;
-  schedule_facts facts;
-  simulation timing;
-};
 
 /// Sizes, peaks, and whether the schedule is canonical.
 std::string describe_facts(const schedule& plan, const schedule_facts& facts);
@@ -24,8 +16,11 @@ std::string describe_facts(const schedule& plan, const schedule_facts& facts);
 /// terminal; a file or a pipe gets all of it.
 grid_options grid_for_stdout();
 
-/// The grid, with the shortest action in one cell, and what it costs.
-std::string as_grid(const timed_schedule& shown, grid_options options);
-std::string as_json(const timed_schedule& shown);
+/// One schedule: its grid and what it costs. Several: one under another at the same scale, each after a line that says
+/// what it costs. The shortest action of all fills one cell.
+std::string as_grid(std::span<const timed_schedule> shown, grid_options options);
+std::string as_svg(std::span<const timed_schedule> shown);
+/// One schedule: its document. Several: a list of them.
+std::string as_json(std::span<const timed_schedule> shown);
 
 } // namespace troupe

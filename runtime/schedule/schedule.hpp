@@ -42,6 +42,10 @@ std::string schedule_summary(const std::string& name);
 /// spec_error when the name is unknown or the schedule cannot use the request's chunks or waves.
 std::uint32_t chunks_of(const schedule_request& request);
 
+/// The request without the chunks, group size and waves that the named schedule leaves no choice of. Throws spec_error
+/// when the name is unknown.
+schedule_request without_unused_options(const schedule_request& request);
+
 /// Builds the named schedule. Throws spec_error naming the rule that the request breaks (unknown name with the nearest
 /// known one; zero ranks or microbatches; more than 2^24 stages * microbatches; chunks, group size, waves or a number
 /// of microbatches that this schedule cannot use).
