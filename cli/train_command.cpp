@@ -33,6 +33,7 @@ struct train_request {
   spec_flags flags;
   std::string resume;
   std::string trace;
+  std::string timeline;
   std::string report;
   bool print_spec = false;
   bool quiet = false;
@@ -116,8 +117,9 @@ void expect_distinct_files(const train_request& request, const run_spec& spec) {
   std::vector<std::pair<std::string, std::string>> others = {{"data.path", spec.data.path},
                                                              {"--config", request.flags.config_file()},
                                                              {"pipeline.schedule", spec.pipeline.schedule}};
-  for (const auto& [flag, file] :
-       {std::pair<std::string, std::string>{"--report", request.report}, {"--trace", request.trace}}) {
+  for (const auto& [flag, file] : {std::pair<std::string, std::string>{"--report", request.report},
+                                   {"--trace", request.trace},
+                                   {"--timeline", request.timeline}}) {
     for (const auto& [name, other] : others)
       if (same_file(file, other))
         throw spec_error(
@@ -128,10 +130,9 @@ void expect_distinct_files(const train_request& request, const run_spec& spec) {
 
 void expect_outputs(const train_request& request, const run_spec& spec) {
   expect_distinct_files(request, spec);
-  if (!request.report.empty())
-    expect_writable(request.report);
-  if (!request.trace.empty())
-    expect_writable(request.trace);
+  for (const std::string& file : {request.report, request.trace, request.timeline})
+    if (!file.empty())
+      expect_writable(file);
   if (spec.checkpoint.directory.empty())
     return;
   expect_checkpoint_directory(spec.checkpoint.directory);
@@ -172,6 +173,7 @@ void train(const train_request& request) {
     progress shown(request.quiet ? progress_style::none : style_for_stderr());
     const interrupt_watch interrupts;
     const run_options options{.trace = request.trace,
+                              .timeline = request.timeline,
                               .resume = resumed ? &*resumed : nullptr,
                               .on_step = [&](const step_progress& at) { shown.show(at); },
                               .on_validation = [&](const validation_point& at) { shown.show(at); },
@@ -199,6 +201,12 @@ void add_train_command(CLI::App& program) {
       ->group("Run spec");
   command->add_option("--trace", request->trace, "what ran when, for Perfetto or chrome://tracing")
       ->type_name("FILE.json")
+      ->multi_option_policy(take_last)
+      ->group("Output");
+  command
+      ->add_option("--timeline", request->timeline,
+                   "a picture: a step of median time as it ran, and as the simulator predicts it")
+      ->type_name("FILE.svg")
       ->multi_option_policy(take_last)
       ->group("Output");
   command->add_option("--report", request->report, "losses, rates, ranks and hashes of the run, as JSON")

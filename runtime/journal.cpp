@@ -25,8 +25,18 @@ journal::journal(journal_setup setup) : setup_(setup) {
   report_.first_step = setup_.first_step;
   report_.spec = *setup_.spec;
   report_.schedule = setup_.pipeline == nullptr ? "reference" : setup_.pipeline->order.name;
+  if (!setup_.options->timeline.empty())
+    open_timeline(); // first, so that one that is refused leaves no trace file behind
   if (!setup_.options->trace.empty())
     trace_.emplace(setup_.options->trace, std::max<std::uint32_t>(1, static_cast<std::uint32_t>(batches_per_step())));
+}
+
+void journal::open_timeline() {
+  if (setup_.pipeline == nullptr)
+    throw spec_error("timeline: found the reference trainer, which has no ranks, expected a schedule to draw");
+  const std::uint64_t last = final_step(*setup_.spec);
+  timeline_.emplace(
+      timeline_setup{setup_.pipeline, last, warmup_steps(last - std::min(last, setup_.first_step)), setup_.processors});
 }
 
 void journal::add(const slice_batch& in) {
@@ -75,6 +85,8 @@ void journal::tell(const step_closed& closing, const std::vector<slice_batch>& s
   report_.gradient_norms.push_back(closing.gradient_norm);
   report_.step_seconds.push_back(closing.seconds);
   measure(slices);
+  if (timeline_)
+    timeline_->add(closing, slices);
   if (!options.on_step)
     return;
   const training_spec& training = setup_.spec->training;
@@ -102,7 +114,7 @@ void journal::measure(const std::vector<slice_batch>& slices) {
     }
 }
 
-std::optional<double> journal::predicted_bubble() const {
+std::optional<simulation> journal::predict() const {
   if (setup_.pipeline == nullptr || durations_.empty())
     return std::nullopt;
   simulation_costs costs;
@@ -116,7 +128,7 @@ std::optional<double> journal::predicted_bubble() const {
     costs.stages.push_back({mean(stage, operation::forward), mean(stage, operation::backward_input) + backward / 2,
                             mean(stage, operation::backward_weight) + backward / 2});
   }
-  return simulate(setup_.pipeline->order, costs).bubble_fraction;
+  return simulate(setup_.pipeline->order, costs);
 }
 
 run_report journal::finish() {
@@ -130,7 +142,11 @@ run_report journal::finish() {
     report_.ranks.push_back({rank, "local", setup_.pipeline->stages_of(rank), end_->usage[rank]});
   if (!bubbles_.empty())
     report_.bubble_fraction = median_after_warmup(bubbles_);
-  report_.predicted_bubble_fraction = predicted_bubble();
+  if (const std::optional<simulation> predicted = predict()) {
+    report_.predicted_bubble_fraction = predicted->bubble_fraction;
+    if (timeline_)
+      write_text_file(setup_.options->timeline, timeline_->draw(*predicted));
+  }
   const run_spec& spec = *setup_.spec;
   double flops = 0.0;
   for (std::int64_t layer = 0; layer < setup_.family->layer_count(spec.model); ++layer)

@@ -81,11 +81,14 @@ json list_to_json(const std::vector<Item>& items, const Convert& convert) {
 
 } // namespace
 
+std::size_t warmup_steps(std::size_t steps) {
+  return steps > 2 ? std::clamp<std::size_t>(steps / 10, 1, 10) : 0;
+}
+
 double median_after_warmup(const std::vector<double>& values) {
   if (values.empty())
     return 0.0;
-  const std::size_t dropped = values.size() > 2 ? std::clamp<std::size_t>(values.size() / 10, 1, 10) : 0;
-  std::vector<double> kept(values.begin() + static_cast<std::ptrdiff_t>(dropped), values.end());
+  std::vector<double> kept(values.begin() + static_cast<std::ptrdiff_t>(warmup_steps(values.size())), values.end());
   std::ranges::sort(kept);
   const std::size_t middle = kept.size() / 2;
   return kept.size() % 2 == 1 ? kept[middle] : (kept[middle - 1] + kept[middle]) / 2;

@@ -4,6 +4,7 @@
 #include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -43,8 +44,11 @@ struct run_report {
   run_spec spec;
 };
 
-/// Median over the steps after warm-up (the first tenth, at least one and at most ten steps, is dropped when there are
-/// more than two).
+/// How many of a run's first steps are no measure of the others: a tenth, at least one and at most ten; none when there
+/// are no more than two.
+std::size_t warmup_steps(std::size_t steps);
+
+/// Median over the steps after warm-up.
 double median_after_warmup(const std::vector<double>& values);
 
 /// Fills tokens_per_second and model_flops_per_second from step_seconds. `flops_per_step` counts forward and backward

@@ -1,4 +1,5 @@
-// What a caller may add to a run that does not change its result: where to trace to, whom to tell, when to stop early.
+// What a caller may add to a run that does not change its result: where to trace and draw to, whom to tell, when to
+// stop early.
 #pragma once
 
 #include "model/model_spec.hpp"
@@ -29,6 +30,7 @@ struct step_progress {
 /// The callbacks run on one thread at a time, and never after the run has returned.
 struct run_options {
   std::filesystem::path trace;        ///< empty: none
+  std::filesystem::path timeline;     ///< empty: none; otherwise a pipeline, as the reference has nothing to draw
   const checkpoint* resume = nullptr; ///< where to go on from; null: from the seed
   std::function<void(const step_progress&)> on_step;
   std::function<void(const validation_point&)> on_validation;

@@ -62,6 +62,10 @@ double slowest_optimizer(const schedule& plan, const simulation_costs& costs) {
 
 } // namespace
 
+double duration_of(const action& one, const simulation_costs& costs) {
+  return pass_time(one, of_stage(costs.stages, one.stage));
+}
+
 double network::carry(const pass_result& result, std::uint32_t sender, std::uint32_t receiver, double made) {
   link_cost link{costs_.communication, costs_.bandwidth};
   if (!costs_.links.empty())

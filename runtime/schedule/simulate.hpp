@@ -48,6 +48,9 @@ struct simulation_costs {
   std::vector<link_cost> links{};
 };
 
+/// The time that `one` takes by `costs`.
+double duration_of(const action& one, const simulation_costs& costs);
+
 /// When one action ran.
 struct timed_action {
   action what;

@@ -71,7 +71,7 @@ private:
 
   void start(std::uint32_t rank, double now) {
     const action& one = head(rank);
-    const double end = now + duration_of(one, of_stage(costs_.stages, one.stage));
+    const double end = now + pass_time(one, of_stage(costs_.stages, one.stage));
     lists_[rank].push_back({one, now, end});
     events_.push({end, event_kind::finished, rank});
   }

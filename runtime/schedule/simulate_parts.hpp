@@ -12,7 +12,13 @@ namespace troupe {
 /// By rank, in order.
 using timed_lists = std::vector<std::vector<timed_action>>;
 
-inline double duration_of(const action& one, const stage_cost& cost) {
+/// The cost of `stage` where there is one for each stage or a single one for all.
+template <class Cost>
+const Cost& of_stage(const std::vector<Cost>& costs, std::uint32_t stage) {
+  return costs[costs.size() == 1 ? 0 : stage];
+}
+
+inline double pass_time(const action& one, const stage_cost& cost) {
   switch (one.op) {
   case operation::forward:
     return cost.forward;
@@ -24,12 +30,6 @@ inline double duration_of(const action& one, const stage_cost& cost) {
     break;
   }
   return cost.backward_input + cost.backward_weight;
-}
-
-/// The cost of `stage` where there is one for each stage or a single one for all.
-template <class Cost>
-const Cost& of_stage(const std::vector<Cost>& costs, std::uint32_t stage) {
-  return costs[costs.size() == 1 ? 0 : stage];
 }
 
 /// The links between the ranks. A link's results must be handed over in the order in which they were made; as each rank

@@ -45,7 +45,7 @@ private:
           return;
         now = std::max(now, arrival_[*input]);
       }
-      const double end = now + duration_of(one, of_stage(costs_.stages, one.stage));
+      const double end = now + pass_time(one, of_stage(costs_.stages, one.stage));
       lists_[rank].push_back({one, now, end});
       if (const auto given = given_by(one))
         give(*given, rank, end);

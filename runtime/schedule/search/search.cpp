@@ -99,7 +99,7 @@ private:
       return;
     best = {plan, chunks, timing.step_time, timing.bubble_fraction};
     if (&best == &result_.found)
-      result_.stages = costs.stages;
+      note_costs(costs);
   }
 
   void take_published_if_better() {
@@ -108,7 +108,12 @@ private:
       return;
     result_.found = published;
     result_.found.plan.name = searched_schedule_name;
-    result_.stages = costs_of(published.chunks)->stages;
+    note_costs(*costs_of(published.chunks));
+  }
+
+  void note_costs(const simulation_costs& costs) {
+    result_.stages = costs.stages;
+    result_.sizes = costs.sizes;
   }
 
   [[noreturn]] void refuse() const {
@@ -131,6 +136,17 @@ search_result search_schedule(const search_request& request) {
     throw spec_error(fmt::format("schedule 'auto': found {} ranks and {} microbatches, expected at least 1 of each",
                                  request.ranks, request.microbatches));
   return searcher(request).run();
+}
+
+std::string describe(const search_result& result) {
+  const auto share = [](const simulated_schedule& one) {
+    return fmt::format("{} stage{} a rank, predicted bubble {:.1f} %", one.chunks, one.chunks == 1 ? "" : "s",
+                       100.0 * one.bubble_fraction);
+  };
+  const simulated_schedule& published = result.published;
+  const std::string other =
+      published.chunks == 0 ? "none fits the memory" : fmt::format("{}, {}", published.plan.name, share(published));
+  return fmt::format("auto: {}; best published: {}", share(result.found), other);
 }
 
 } // namespace troupe

@@ -1,6 +1,7 @@
 // The schedule `auto`: searches a list for the times that a pipeline's passes really take, within a limit of memory.
 #pragma once
 
+#include "runtime/schedule/schedule.hpp"
 #include "runtime/schedule/search/stage_cuts.hpp"
 
 #include <cstdint>
@@ -9,8 +10,6 @@
 
 namespace troupe {
 
-/// The name of a schedule that is searched, not generated.
-inline constexpr const char* searched_schedule_name = "auto";
 /// One line for help texts, as schedule_summary gives of the others.
 inline constexpr const char* searched_schedule_summary =
     "searched for the given times and memory (--cost, --memory-limit): never longer than the best above that fits";
@@ -48,6 +47,7 @@ struct simulated_schedule {
 struct search_result {
   simulated_schedule found;       ///< its name is "auto"; canonical, and within the limit
   std::vector<stage_cost> stages; ///< what its stages cost
+  std::vector<stage_size> sizes;  ///< and how large they are, if that is known
   /// The best of published_schedules() within the limit, for the same numbers of chunks. There is none when the limit
   /// is below what each of them needs.
   simulated_schedule published; ///< of no ranks: none
@@ -57,5 +57,8 @@ struct search_result {
 /// same request has the same result. Throws spec_error when the model cannot be cut for any number of chunks, or when
 /// ranks or microbatches are 0 or too many.
 search_result search_schedule(const search_request& request);
+
+/// "auto: 2 stages a rank, predicted bubble 2.1 %; best published: zb-v, 2 stages a rank, predicted bubble 3.0 %".
+std::string describe(const search_result& result);
 
 } // namespace troupe
