@@ -1,6 +1,7 @@
 #include "cli/train_command.hpp"
 
 #include "actors/run.hpp"
+#include "cli/chosen_plan.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/progress.hpp"
@@ -10,6 +11,7 @@
 #include "runtime/generation.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
+#include "runtime/schedule/csv.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -35,6 +37,7 @@ struct train_request {
   std::string trace;
   std::string timeline;
   std::string report;
+  std::string save_schedule;
   bool print_spec = false;
   bool quiet = false;
 };
@@ -119,7 +122,8 @@ void expect_distinct_files(const train_request& request, const run_spec& spec) {
                                                              {"pipeline.schedule", spec.pipeline.schedule}};
   for (const auto& [flag, file] : {std::pair<std::string, std::string>{"--report", request.report},
                                    {"--trace", request.trace},
-                                   {"--timeline", request.timeline}}) {
+                                   {"--timeline", request.timeline},
+                                   {"--save-schedule", request.save_schedule}}) {
     for (const auto& [name, other] : others)
       if (same_file(file, other))
         throw spec_error(
@@ -130,7 +134,7 @@ void expect_distinct_files(const train_request& request, const run_spec& spec) {
 
 void expect_outputs(const train_request& request, const run_spec& spec) {
   expect_distinct_files(request, spec);
-  for (const std::string& file : {request.report, request.trace, request.timeline})
+  for (const std::string& file : {request.report, request.trace, request.timeline, request.save_schedule})
     if (!file.empty())
       expect_writable(file);
   if (spec.checkpoint.directory.empty())
@@ -153,6 +157,21 @@ void finish(const train_request& request, const run_report& report, const std::s
     write_text_file(request.report, to_json(report, TROUPE_VERSION));
   if (report.interrupted)
     throw CLI::RuntimeError(exit_interrupted);
+}
+
+/// Runs what the spec asks for. Throws CLI::RuntimeError when the user interrupted it before its first step.
+run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options) {
+  if (spec.pipeline.schedule == "reference")
+    return run_reference(spec, data, options);
+  const std::optional<plan> chosen = spec.pipeline.schedule == searched_schedule_name
+                                         ? choose_plan(spec, data, options)
+                                         : make_plan(spec, find_family(spec.model.family));
+  if (!chosen)
+    throw CLI::RuntimeError(exit_interrupted);
+  if (!request.save_schedule.empty())
+    write_text_file(request.save_schedule, to_csv(chosen->order));
+  options.pipeline = &*chosen;
+  return run_pipeline(spec, data, options);
 }
 
 void train(const train_request& request) {
@@ -179,8 +198,7 @@ void train(const train_request& request) {
                               .on_validation = [&](const validation_point& at) { shown.show(at); },
                               .on_checkpoint = [&](const std::string& path) { generation = path; },
                               .interrupts = &interrupts.count()};
-    report =
-        spec.pipeline.schedule == "reference" ? run_reference(spec, data, options) : run_pipeline(spec, data, options);
+    report = run(request, spec, data, options);
   }
   finish(request, report, generation);
 }
@@ -211,6 +229,12 @@ void add_train_command(CLI::App& program) {
       ->group("Output");
   command->add_option("--report", request->report, "losses, rates, ranks and hashes of the run, as JSON")
       ->type_name("FILE.json")
+      ->multi_option_policy(take_last)
+      ->group("Output");
+  command
+      ->add_option("--save-schedule", request->save_schedule,
+                   "the list of the run, for --schedule FILE.csv and `troupe schedule FILE.csv`")
+      ->type_name("FILE.csv")
       ->multi_option_policy(take_last)
       ->group("Output");
   command->add_flag("--quiet", request->quiet, "no progress, only the summary")->group("Output");

@@ -106,6 +106,9 @@ void journal::measure(const std::vector<slice_batch>& slices) {
   if (slices.empty())
     return;
   bubbles_.push_back(measured_bubble(slices));
+  // The first step touches all memory for the first time, so it is no measure of the others.
+  if (bubbles_.size() == 2)
+    durations_.clear();
   for (const slice_batch& batch : slices)
     for (const action_slice& slice : batch.slices) {
       total& sum = durations_[{slice.what.stage, slice.what.op}];
@@ -114,20 +117,32 @@ void journal::measure(const std::vector<slice_batch>& slices) {
     }
 }
 
+std::vector<stage_cost> journal::mean_costs() const {
+  const auto mean = [&](std::uint32_t stage, operation op) {
+    const auto found = durations_.find({stage, op});
+    return found == durations_.end() ? 0.0 : found->second.mean();
+  };
+  std::vector<stage_cost> costs;
+  for (std::uint32_t stage = 0; stage < setup_.pipeline->order.stages(); ++stage) {
+    const double backward = mean(stage, operation::backward);
+    costs.push_back({mean(stage, operation::forward), mean(stage, operation::backward_input) + backward / 2,
+                     mean(stage, operation::backward_weight) + backward / 2});
+  }
+  return costs;
+}
+
+void journal::report_stages() {
+  const std::vector<stage_cost> costs = mean_costs();
+  for (std::uint32_t stage = 0; stage < costs.size(); ++stage)
+    report_.stages.push_back({stage, setup_.pipeline->rank_of(stage), setup_.pipeline->stages[stage], costs[stage]});
+}
+
 std::optional<simulation> journal::predict() const {
   if (setup_.pipeline == nullptr || durations_.empty())
     return std::nullopt;
   simulation_costs costs;
   costs.processors = setup_.processors;
-  const auto mean = [&](std::uint32_t stage, operation op) {
-    const auto found = durations_.find({stage, op});
-    return found == durations_.end() ? 0.0 : found->second.mean();
-  };
-  for (std::uint32_t stage = 0; stage < setup_.pipeline->order.stages(); ++stage) {
-    const double backward = mean(stage, operation::backward);
-    costs.stages.push_back({mean(stage, operation::forward), mean(stage, operation::backward_input) + backward / 2,
-                            mean(stage, operation::backward_weight) + backward / 2});
-  }
+  costs.stages = mean_costs();
   return simulate(setup_.pipeline->order, costs);
 }
 
@@ -140,6 +155,8 @@ run_report journal::finish() {
   report_.interrupted = end_->interrupted;
   for (std::uint32_t rank = 0; rank < batches_per_step(); ++rank)
     report_.ranks.push_back({rank, "local", setup_.pipeline->stages_of(rank), end_->usage[rank]});
+  if (setup_.pipeline != nullptr)
+    report_stages();
   if (!bubbles_.empty())
     report_.bubble_fraction = median_after_warmup(bubbles_);
   if (const std::optional<simulation> predicted = predict()) {

@@ -55,6 +55,8 @@ private:
   void tell(const step_closed& closing, const std::vector<slice_batch>& slices);
   void measure(const std::vector<slice_batch>& slices);
   void open_timeline();
+  std::vector<stage_cost> mean_costs() const;
+  void report_stages();
   std::optional<simulation> predict() const;
 
   journal_setup setup_;

@@ -2,8 +2,11 @@
 
 #include "model/error.hpp"
 #include "runtime/schedule/csv.hpp"
+#include "runtime/searched_plan.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace troupe {
 
@@ -50,7 +53,7 @@ void check_stage_count(const run_spec& spec, std::int64_t layers) {
   const pipeline_spec& pipeline = spec.pipeline;
   if (pipeline.schedule == "reference" || (is_csv(pipeline.schedule) && pipeline.chunks == 0))
     return;
-  const std::uint32_t chunks = pipeline.chunks > 0 ? pipeline.chunks : chunks_of(to_request(spec));
+  const std::uint32_t chunks = least_chunks(spec);
   const std::uint64_t stages = std::uint64_t{pipeline.stages} * chunks;
   if (stages <= static_cast<std::uint64_t>(layers))
     return;
@@ -82,10 +85,25 @@ schedule_request to_request(const run_spec& spec) {
           .waves = pipeline.waves};
 }
 
+std::uint32_t searched_chunks(const pipeline_spec& pipeline) {
+  if (pipeline.chunks > 0 || pipeline.partition.empty())
+    return pipeline.chunks;
+  const auto stages = static_cast<std::uint32_t>(std::ranges::count(pipeline.partition, ',') + 1);
+  return std::max(1U, stages / pipeline.stages); // what does not fit is refused as a partition
+}
+
+std::uint32_t least_chunks(const run_spec& spec) {
+  if (spec.pipeline.schedule == searched_schedule_name)
+    return std::max(1U, searched_chunks(spec.pipeline));
+  return spec.pipeline.chunks > 0 ? spec.pipeline.chunks : chunks_of(to_request(spec));
+}
+
 plan make_plan(const run_spec& spec, const model_family& family) {
   family.validate(spec.model);
   const std::int64_t layers = family.layer_count(spec.model);
   check_stage_count(spec, layers);
+  if (spec.pipeline.schedule == searched_schedule_name)
+    return search_plan(spec, estimate_pass_costs(spec.model, family), 0).pipeline;
   plan result;
   result.order = find_schedule(spec);
   result.facts = check_schedule(result.order);

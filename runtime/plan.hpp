@@ -24,7 +24,14 @@ struct plan {
 /// What the spec asks a generator for.
 schedule_request to_request(const run_spec& spec);
 
-/// Generates (or reads) and checks the schedule, and partitions the model. Throws spec_error.
+/// Stages a rank of the schedule that the spec asks for; of auto, the least that it may have. Throws spec_error as
+/// chunks_of does.
+std::uint32_t least_chunks(const run_spec& spec);
+
+/// Of auto: the stages a rank that the spec's chunks or its partition ask for; 0: it may choose.
+std::uint32_t searched_chunks(const pipeline_spec& pipeline);
+
+/// Generates (or searches, or reads) and checks the schedule, and partitions the model. Throws spec_error.
 plan make_plan(const run_spec& spec, const model_family& family);
 
 } // namespace troupe

@@ -27,6 +27,8 @@ struct step_progress {
   double seconds = 0.0;                  ///< that this step took
 };
 
+struct plan;
+
 /// The callbacks run on one thread at a time, and never after the run has returned.
 struct run_options {
   std::filesystem::path trace;        ///< empty: none
@@ -36,6 +38,7 @@ struct run_options {
   std::function<void(const validation_point&)> on_validation;
   std::function<void(const std::string& generation)> on_checkpoint; ///< the path of a committed generation
   const std::atomic<int>* interrupts = nullptr; ///< above 0: finish the step, write a checkpoint if asked for, return
+  const plan* pipeline = nullptr;               ///< null: what make_plan makes of the spec
   const model_family* family = nullptr;         ///< null: the built-in family that the spec names
 };
 

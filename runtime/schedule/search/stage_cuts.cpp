@@ -1,7 +1,6 @@
 #include "runtime/schedule/search/stage_cuts.hpp"
 
 #include "model/error.hpp"
-#include "runtime/partition.hpp"
 #include "runtime/schedule/simulate_parts.hpp"
 
 #include <utility>
@@ -31,23 +30,32 @@ stage_cutter cut_evenly(stage_cut whole, std::uint32_t parts) {
 stage_cutter cut_between_layers(std::vector<stage_cost> layers) {
   return [layers = std::move(layers)](std::uint32_t stages) {
     stage_cut cut;
-    if (stages > layers.size())
-      return cut;
-    std::vector<double> totals;
-    for (const stage_cost& layer : layers)
-      totals.push_back(layer.forward + layer.backward_input + layer.backward_weight);
-    for (const layer_range& range : balance_layers(totals, stages)) {
-      stage_cost& sum = cut.costs.emplace_back(0.0, 0.0, 0.0, 0.0);
-      for (std::int64_t layer = range.first; layer < range.last; ++layer) {
-        const stage_cost& one = layers[static_cast<std::size_t>(layer)];
-        sum.forward += one.forward;
-        sum.backward_input += one.backward_input;
-        sum.backward_weight += one.backward_weight;
-        sum.optimizer += one.optimizer;
-      }
-    }
+    if (stages <= layers.size())
+      cut.costs = sum_of_layers(layers, balance_layers(total_costs(layers), stages));
     return cut;
   };
+}
+
+std::vector<stage_cost> sum_of_layers(const std::vector<stage_cost>& layers, const std::vector<layer_range>& stages) {
+  std::vector<stage_cost> sums;
+  for (const layer_range& range : stages) {
+    stage_cost& sum = sums.emplace_back(0.0, 0.0, 0.0, 0.0);
+    for (std::int64_t layer = range.first; layer < range.last; ++layer) {
+      const stage_cost& one = layers[static_cast<std::size_t>(layer)];
+      sum.forward += one.forward;
+      sum.backward_input += one.backward_input;
+      sum.backward_weight += one.backward_weight;
+      sum.optimizer += one.optimizer;
+    }
+  }
+  return sums;
+}
+
+std::vector<double> total_costs(const std::vector<stage_cost>& layers) {
+  std::vector<double> totals;
+  for (const stage_cost& layer : layers)
+    totals.push_back(layer.forward + layer.backward_input + layer.backward_weight);
+  return totals;
 }
 
 } // namespace troupe

@@ -1,6 +1,7 @@
 // What a model's stages cost, for each number of stages that it may be cut into.
 #pragma once
 
+#include "runtime/partition.hpp"
 #include "runtime/schedule/simulate.hpp"
 
 #include <cstdint>
@@ -23,5 +24,11 @@ stage_cutter cut_evenly(stage_cut whole, std::uint32_t parts);
 
 /// Of a model whose layers' costs are known: cut where the dearest stage is as cheap as possible, see balance_layers.
 stage_cutter cut_between_layers(std::vector<stage_cost> layers);
+
+/// What each stage takes that has the layers of its range.
+std::vector<stage_cost> sum_of_layers(const std::vector<stage_cost>& layers, const std::vector<layer_range>& stages);
+
+/// F, I and W together.
+std::vector<double> total_costs(const std::vector<stage_cost>& layers);
 
 } // namespace troupe
