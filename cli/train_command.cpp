@@ -1,6 +1,7 @@
 #include "cli/train_command.hpp"
 
 #include "actors/run.hpp"
+#include "cli/chosen_plan.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/progress.hpp"
@@ -11,6 +12,7 @@
 #include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
+#include "runtime/schedule/csv.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -34,8 +36,10 @@ struct train_request {
   spec_flags flags;
   std::string resume;
   std::string trace;
+  std::string timeline;
   std::string report;
   bool one_thread = false;
+  std::string save_schedule;
   bool print_spec = false;
   bool quiet = false;
 };
@@ -120,8 +124,10 @@ void expect_distinct_files(const train_request& request, const run_spec& spec) {
   std::vector<std::pair<std::string, std::string>> others = {{"data.path", spec.data.path},
                                                              {"--config", request.flags.config_file()},
                                                              {"pipeline.schedule", spec.pipeline.schedule}};
-  for (const auto& [flag, file] :
-       {std::pair<std::string, std::string>{"--report", request.report}, {"--trace", request.trace}}) {
+  for (const auto& [flag, file] : {std::pair<std::string, std::string>{"--report", request.report},
+                                   {"--trace", request.trace},
+                                   {"--timeline", request.timeline},
+                                   {"--save-schedule", request.save_schedule}}) {
     for (const auto& [name, other] : others)
       if (same_file(file, other))
         throw spec_error(
@@ -132,10 +138,9 @@ void expect_distinct_files(const train_request& request, const run_spec& spec) {
 
 void expect_outputs(const train_request& request, const run_spec& spec) {
   expect_distinct_files(request, spec);
-  if (!request.report.empty())
-    expect_writable(request.report);
-  if (!request.trace.empty())
-    expect_writable(request.trace);
+  for (const std::string& file : {request.report, request.trace, request.timeline, request.save_schedule})
+    if (!file.empty())
+      expect_writable(file);
   if (spec.checkpoint.directory.empty())
     return;
   expect_checkpoint_directory(spec.checkpoint.directory);
@@ -158,11 +163,19 @@ void finish(const train_request& request, const run_report& report, const std::s
     throw CLI::RuntimeError(exit_interrupted);
 }
 
-using trainer = run_report (*)(const run_spec&, const data_source&, const run_options&);
-trainer trainer_for(const train_request& request, const run_spec& spec) {
+/// Runs what the spec asks for. Throws CLI::RuntimeError when the user interrupted it before its first step.
+run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options) {
   if (spec.pipeline.schedule == "reference")
-    return run_reference;
-  return request.one_thread ? run_one_thread : run_pipeline;
+    return run_reference(spec, data, options);
+  const std::optional<plan> chosen = spec.pipeline.schedule == searched_schedule_name
+                                         ? choose_plan(spec, data, options)
+                                         : make_plan(spec, find_family(spec.model.family));
+  if (!chosen)
+    throw CLI::RuntimeError(exit_interrupted);
+  if (!request.save_schedule.empty())
+    write_text_file(request.save_schedule, to_csv(chosen->order));
+  options.pipeline = &*chosen;
+  return request.one_thread ? run_one_thread(spec, data, options) : run_pipeline(spec, data, options);
 }
 
 void train(const train_request& request) {
@@ -183,12 +196,13 @@ void train(const train_request& request) {
     progress shown(request.quiet ? progress_style::none : style_for_stderr());
     const interrupt_watch interrupts;
     const run_options options{.trace = request.trace,
+                              .timeline = request.timeline,
                               .resume = resumed ? &*resumed : nullptr,
                               .on_step = [&](const step_progress& at) { shown.show(at); },
                               .on_validation = [&](const validation_point& at) { shown.show(at); },
                               .on_checkpoint = [&](const std::string& path) { generation = path; },
                               .interrupts = &interrupts.count()};
-    report = trainer_for(request, spec)(spec, data, options);
+    report = run(request, spec, data, options);
   }
   finish(request, report, generation);
 }
@@ -215,8 +229,20 @@ void add_train_command(CLI::App& program) {
       ->type_name("FILE.json")
       ->multi_option_policy(take_last)
       ->group("Output");
+  command
+      ->add_option("--timeline", request->timeline,
+                   "a picture: a step of median time as it ran, and as the simulator predicts it")
+      ->type_name("FILE.svg")
+      ->multi_option_policy(take_last)
+      ->group("Output");
   command->add_option("--report", request->report, "losses, rates, ranks and hashes of the run, as JSON")
       ->type_name("FILE.json")
+      ->multi_option_policy(take_last)
+      ->group("Output");
+  command
+      ->add_option("--save-schedule", request->save_schedule,
+                   "the list of the run, for --schedule FILE.csv and `troupe schedule FILE.csv`")
+      ->type_name("FILE.csv")
       ->multi_option_policy(take_last)
       ->group("Output");
   command->add_flag("--quiet", request->quiet, "no progress, only the summary")->group("Output");

@@ -1,11 +1,12 @@
 // The journal of a run: joins what the scheduler says of each step with what the ranks say of their actions, and turns
-// it into progress, the trace, the measured and the predicted bubble, and the report.
+// it into progress, the trace, the timeline, the measured and the predicted bubble, and the report.
 #pragma once
 
 #include "runtime/plan.hpp"
 #include "runtime/report.hpp"
 #include "runtime/run_options.hpp"
 #include "runtime/schedule/simulate.hpp"
+#include "runtime/timeline.hpp"
 #include "runtime/trace.hpp"
 #include "runtime/traffic.hpp"
 
@@ -30,10 +31,11 @@ struct journal_setup {
 };
 
 /// Arrivals come in any order and may be repeated. A step is told to the user when all that belongs to it is here, in
-/// step order. Memory grows by a few numbers a step; the slices of a step are dropped once it is told.
+/// step order. Memory grows by a few numbers a step; the slices of a step are dropped once it is told, but for the one
+/// step of the timeline.
 class journal {
 public:
-  /// Opens the trace file. Throws spec_error when it cannot.
+  /// Opens the trace file. Throws spec_error when it cannot, or when a timeline is asked for that cannot be drawn.
   explicit journal(journal_setup setup);
 
   void add(const slice_batch& in);
@@ -42,7 +44,7 @@ public:
 
   /// True once the run is over and every step of it was told.
   bool complete() const { return end_.has_value() && pending_.empty(); }
-  /// The report of a complete run; closes the trace.
+  /// The report of a complete run; closes the trace and writes the timeline.
   run_report finish();
 
 private:
@@ -56,10 +58,14 @@ private:
   void tell(const step_closed& closing, const std::vector<slice_batch>& slices);
   void measure(const std::vector<slice_batch>& slices);
   double bubble_of(const std::vector<slice_batch>& slices);
-  std::optional<double> predicted_bubble() const;
+  void open_timeline();
+  std::vector<stage_cost> mean_costs() const;
+  void report_stages();
+  std::optional<simulation> predict() const;
 
   journal_setup setup_;
   std::optional<trace_writer> trace_;
+  std::optional<timeline> timeline_;
   std::map<step_id, entry> pending_;
   std::optional<step_id> last_told_;
   std::optional<run_closed> end_;

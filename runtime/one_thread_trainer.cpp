@@ -287,7 +287,7 @@ private:
 run_report run_one_thread(const run_spec& wanted, const data_source& data, const run_options& options) {
   run_spec spec = wanted;
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
-  const plan pipeline = make_plan(spec, family);
+  const plan pipeline = options.pipeline != nullptr ? *options.pipeline : make_plan(spec, family);
   spec.training.gradient_groups = pipeline.gradient_groups;
   if (options.resume != nullptr)
     expect_same_versions(*options.resume, spec, pipeline.order);

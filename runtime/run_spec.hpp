@@ -46,6 +46,8 @@ struct pipeline_spec {
   std::string partition;               ///< layers of each stage, "2,3,1"; empty: balanced by cost
   std::uint32_t group_size = 0;        ///< of the interleaved schedules, see schedule_request; 0: about `stages`
   std::uint32_t waves = 1;             ///< of hanayo
+  /// Of auto: microbatches that a rank may hold at once, see search_request; 0: `stages`.
+  std::uint32_t memory_limit = 0;
 
   friend bool operator==(const pipeline_spec&, const pipeline_spec&) = default;
 };

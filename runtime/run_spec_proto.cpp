@@ -75,6 +75,7 @@ void write_pipeline(const pipeline_spec& from, proto::PipelineSpec& to) {
   to.set_partition(from.partition);
   to.set_group_size(from.group_size);
   to.set_waves(from.waves);
+  to.set_memory_limit(from.memory_limit);
 }
 
 model_spec read_model(const proto::ModelSpec& from) {
@@ -111,7 +112,8 @@ pipeline_spec read_pipeline(const proto::PipelineSpec& from) {
           .threads_per_stage = from.threads_per_stage(),
           .partition = from.partition(),
           .group_size = from.group_size(),
-          .waves = from.waves()};
+          .waves = from.waves(),
+          .memory_limit = from.memory_limit()};
 }
 
 } // namespace

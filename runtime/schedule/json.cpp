@@ -4,8 +4,12 @@
 
 namespace troupe {
 
-std::string to_json(const schedule& plan, const schedule_facts& facts, const simulation& timing) {
-  using json = nlohmann::ordered_json;
+namespace {
+
+using json = nlohmann::ordered_json;
+
+json document_of(const timed_schedule& shown) {
+  const auto& [plan, facts, timing, steady] = shown;
   json document;
   document["name"] = plan.name;
   document["microbatches"] = plan.microbatches;
@@ -28,8 +32,26 @@ std::string to_json(const schedule& plan, const schedule_facts& facts, const sim
                      {"peak_activations", facts.activations_by_rank[rank]},
                      {"actions", std::move(actions)}});
   }
-  // A file name may hold any bytes; those that are not UTF-8 are replaced.
+  return document;
+}
+
+/// A file name may hold any bytes; those that are not UTF-8 are replaced.
+std::string to_text(const json& document) {
   return document.dump(2, ' ', false, json::error_handler_t::replace) + '\n';
+}
+
+} // namespace
+
+std::string to_json(const timed_schedule& shown) {
+  return to_text(document_of(shown));
+}
+
+std::string to_json(std::span<const timed_schedule> compared) {
+  json document;
+  json& schedules = document["schedules"] = json::array();
+  for (const timed_schedule& one : compared)
+    schedules.push_back(document_of(one));
+  return to_text(document);
 }
 
 } // namespace troupe

@@ -98,6 +98,18 @@ std::uint32_t chunks_of(const schedule_request& request) {
   return needed.number;
 }
 
+schedule_request without_unused_options(const schedule_request& request) {
+  const generator_entry& entry = find_generator(request.name);
+  schedule_request used = request;
+  if (entry.chunks != chunk_rule::any)
+    used.chunks = 0;
+  if (!entry.has_groups)
+    used.group_size = 0;
+  if (entry.chunks != chunk_rule::waves)
+    used.waves = 1;
+  return used;
+}
+
 schedule generate_schedule(const schedule_request& request) {
   const generator_entry& entry = find_generator(request.name);
   require_options(request, entry);

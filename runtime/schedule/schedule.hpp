@@ -67,6 +67,9 @@ struct schedule {
   friend bool operator==(const schedule&, const schedule&) = default;
 };
 
+/// The schedule that is searched, not generated: see search/search.hpp.
+inline constexpr const char* searched_schedule_name = "auto";
+
 /// Names of all generators, in the order in which help texts list them.
 std::vector<std::string> schedule_names();
 /// One line on the named schedule, for help texts. Throws spec_error when the name is unknown.
@@ -75,6 +78,10 @@ std::string schedule_summary(const std::string& name);
 /// Stages per rank of the schedule that is asked for: the request's own number, or what the schedule needs. Throws
 /// spec_error when the name is unknown or the schedule cannot use the request's chunks or waves.
 std::uint32_t chunks_of(const schedule_request& request);
+
+/// The request without the chunks, group size and waves that the named schedule leaves no choice of. Throws spec_error
+/// when the name is unknown.
+schedule_request without_unused_options(const schedule_request& request);
 
 /// Builds the named schedule. Throws spec_error naming the rule that the request breaks (unknown name with the nearest
 /// known one; zero ranks or microbatches; more than 2^24 stages * microbatches; chunks, group size, waves or a number
