@@ -34,6 +34,8 @@ needed_chunks needed_by(chunk_rule rule, const schedule_request& request) {
   switch (rule) {
   case chunk_rule::one:
     return {1, "each rank has one stage in it"};
+  case chunk_rule::one_each:
+    return {1, "each rank has one stage of each copy in it"};
   case chunk_rule::two:
     return {2, "each rank has two stages in a V"};
   case chunk_rule::waves:

@@ -104,7 +104,7 @@ TEST_CASE("numbers that do not divide between two directions are refused") {
     CHECK(refusal_of({name, 3, 12}) == "schedule '" + name + "': found 3 ranks" + why);
     CHECK(refusal_of({name, 4, 9}) == "schedule '" + name + "': found 9 microbatches" + why);
     CHECK(refusal_of({name, 4, 8, 2}) ==
-          "schedule '" + name + "': found 2 chunks, expected 1, because each rank has one stage in it");
+          "schedule '" + name + "': found 2 chunks, expected 1, because each rank has one stage of each copy in it");
   }
   CHECK(refusal_of({"dualpipe", 4, 6}) ==
         "schedule 'dualpipe': found 6 microbatches, expected at least 8, two for each rank");

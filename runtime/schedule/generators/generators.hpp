@@ -17,6 +17,7 @@ using schedule_generator = schedule (*)(const schedule_request&);
 /// How many stages a rank has.
 enum class chunk_rule : std::uint8_t {
   one,
+  one_each, ///< of each of two copies
   any,   ///< 2 when the request does not say
   two,   ///< a V
   waves, ///< 2 for each wave
