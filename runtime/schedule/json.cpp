@@ -20,6 +20,8 @@ json document_of(const timed_schedule& shown) {
   document["peak_by_stage"] = facts.peak_by_stage;
   document["makespan"] = timing.makespan;
   document["bubble_fraction"] = timing.bubble_fraction;
+  if (steady)
+    document["steady_step"] = {{"seconds", steady->seconds}, {"bubble_fraction", steady->bubble_fraction}};
   json& ranks = document["ranks"] = json::array();
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank) {
     json actions = json::array();

@@ -44,7 +44,7 @@ schedule pair_of_passes() {
   plan.name = "pair";
   plan.ranks = 1;
   plan.microbatches = 2;
-  plan.rank_of_stage = {0, 0};
+  plan.placements = {{0, 0}};
   plan.actions = {{{0, operation::forward, 0},
                    {1, operation::forward, 0},
                    {0, operation::forward, 1},
