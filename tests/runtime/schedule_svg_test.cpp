@@ -25,6 +25,7 @@ std::string picture(const schedule& plan, const simulation_costs& costs = {{{}}}
 
 std::vector<std::string> tooltips(const std::vector<svg_box>& boxes) {
   std::vector<std::string> texts;
+  texts.reserve(boxes.size());
   for (const svg_box& box : boxes)
     texts.push_back(box.tooltip);
   return texts;

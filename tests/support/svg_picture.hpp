@@ -1,9 +1,12 @@
 // Reads an SVG picture of schedules back: a strict little XML reader, and what the picture's boxes say.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe::test {
@@ -42,7 +45,7 @@ private:
   }
 
   void check_characters(const std::string& part) const {
-    static const std::string entities[] = {"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"};
+    static const std::array<std::string, 5> entities{"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"};
     for (std::size_t i = 0; i < part.size(); ++i) {
       require(part[i] != '<' && (static_cast<unsigned char>(part[i]) >= 0x20 || part[i] == '\n'), "a character");
       bool known = part[i] != '&';
