@@ -6,6 +6,9 @@
 #include "actors/stage.hpp"
 #include "actors/store.hpp"
 #include "runtime/emulated_family.hpp"
+#include "runtime/emulation.hpp"
+#include "runtime/schedule/cost_text.hpp"
+#include "runtime/training_state.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -142,11 +145,16 @@ setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_op
   auto setup = std::make_shared<run_setup>();
   setup->spec = spec;
   setup->family = options.family != nullptr ? options.family : &find_family(spec.model.family);
-  setup->pipeline = make_plan(spec, *setup->family);
+  setup->pipeline = options.pipeline != nullptr ? *options.pipeline : make_plan(spec, *setup->family);
+  if (options.resume != nullptr)
+    expect_same_versions(*options.resume, spec, setup->pipeline.order);
+  setup->spec.training.gradient_groups = setup->pipeline.gradient_groups; // settled, for the report and checkpoints
   setup->data = &data;
   setup->options = &options;
   setup->processors = processors;
   if (spec.pipeline.emulated()) { // to wait takes no processor
+    expect_stage_count(parse_emulation(spec.pipeline.emulate, "pipeline.emulate").costs, setup->pipeline.order.stages(),
+                       "pipeline.emulate");
     setup->emulated = std::make_unique<emulated_family>(*setup->family);
     setup->family = setup->emulated.get();
     setup->processors = 0;
@@ -181,9 +189,13 @@ void introduce(const company& everyone, const std::shared_ptr<const company>& se
     tell(rank, introduction{seen_by_ranks});
 }
 
+std::uint32_t usable_processors() {
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
 run_report run_pipeline(const run_spec& spec, const data_source& data, const run_options& options) {
   // Where passes are emulated the ranks do next to nothing, and a second thread only has to be woken.
-  const std::uint32_t threads = spec.pipeline.emulated() ? 1 : std::max(1U, std::thread::hardware_concurrency());
+  const std::uint32_t threads = spec.pipeline.emulated() ? 1 : usable_processors();
   const setup_ptr setup = make_setup(spec, data, options, threads);
   expect_threads(threads + side_threads);
   run_config config(threads);

@@ -1,11 +1,13 @@
 #include "cli/schedule_command.hpp"
 
+#include "cli/schedule_formats.hpp"
+#include "cli/schedule_source.hpp"
 #include "model/error.hpp"
+#include "runtime/report.hpp"
+#include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/check.hpp"
-#include "runtime/schedule/cost_text.hpp"
 #include "runtime/schedule/csv.hpp"
-#include "runtime/schedule/draw.hpp"
-#include "runtime/schedule/json.hpp"
+#include "runtime/schedule/search/search.hpp"
 #include "runtime/schedule/simulate.hpp"
 
 #include <fmt/format.h>
@@ -13,12 +15,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <string>
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -26,122 +27,94 @@ namespace troupe {
 namespace {
 
 struct schedule_options {
-  schedule_request request = {.name = "", .ranks = 0, .microbatches = 0}; ///< 0: not given
+  schedule_source source;
   std::string format = "grid";
-  std::string cost;
-  std::uint32_t processors = 0;
+  std::string output; ///< empty: stdout
   bool check = false;
+  bool list = false;
 };
 
-schedule load_schedule(const schedule_options& options) {
-  schedule_request request = options.request;
-  if (!request.name.ends_with(".csv")) {
-    if (request.ranks == 0 || request.microbatches == 0)
-      throw spec_error(fmt::format("schedule '{}': found no {}, expected it with a schedule's name", request.name,
-                                   request.ranks == 0 ? "--stages" : "--microbatches"));
-    return generate_schedule(request);
+std::string describe_all(const std::vector<costed_schedule>& loaded) {
+  std::string text;
+  for (const costed_schedule& one : loaded)
+    text += (text.empty() ? "" : "\n") + describe_facts(one.plan, check_schedule(one.plan));
+  return text;
+}
+
+constexpr std::uint32_t joined_steps_shown = 3;
+
+std::string show(const schedule_options& options) {
+  const std::vector<costed_schedule> loaded = load_schedules(options.source);
+  if (options.check)
+    return describe_all(loaded);
+  if (options.format == "csv" && loaded.size() > 1)
+    throw spec_error("--format: found csv with --compare, expected grid, json or svg, as a file has one schedule");
+  std::vector<timed_schedule> shown;
+  for (const auto& [plan, costs] : loaded) {
+    schedule_facts facts = check_schedule(plan);
+    if (options.format == "csv")
+      return to_csv(plan);
+    if (plan.asynchronous) {
+      // One step shows nothing of it: its steps run into one another.
+      const schedule joined = unrolled(plan, joined_steps_shown);
+      shown.push_back({joined, std::move(facts), simulate(joined, costs), simulate_steady_step(plan, costs)});
+    } else {
+      shown.push_back({plan, std::move(facts), simulate(plan, costs)});
+    }
   }
-  csv_notes notes;
-  schedule read = read_csv(request.name, &notes);
-  if (notes.bookkeeping > 0)
-    fmt::print(stderr, "note: {}: {} bookkeeping actions such as SEND_F are read over\n", request.name,
-               notes.bookkeeping);
-  const auto require = [&](std::uint32_t held, std::uint32_t given, const char* flag) {
-    if (given != 0 && given != held)
-      throw spec_error(fmt::format("{}: found {}, expected {} as in {}", flag, given, held, request.name));
-  };
-  require(read.ranks, request.ranks, "--stages");
-  require(read.microbatches, request.microbatches, "--microbatches");
-  require(read.stages() / read.ranks, request.chunks, "--chunks");
-  if (request.group_size != 0 || request.waves != 1)
-    throw spec_error(fmt::format("{}: found it with {}, expected none, as the file has the order", request.name,
-                                 request.group_size != 0 ? "--group-size" : "--waves"));
-  return read;
+  if (options.format == "json")
+    return as_json(shown);
+  if (options.format == "svg")
+    return as_svg(shown);
+  return as_grid(shown, options.output.empty() ? grid_for_stdout() : grid_options{});
 }
 
-bool stdout_is_terminal() {
-  return isatty(STDOUT_FILENO) == 1;
+std::string list_names() {
+  return fmt::format("{}\n", fmt::join(all_schedule_names(), "\n"));
 }
 
-/// A row that wraps is unreadable, so it is cut at the edge of a terminal; a file or a pipe gets all of it.
-grid_options options_for_stdout(const simulation& timing) {
-  grid_options options;
-  options.unit = std::numeric_limits<double>::infinity();
-  for (const std::vector<timed_action>& ran : timing.ranks)
-    for (const timed_action& one : ran)
-      if (one.end > one.start)
-        options.unit = std::min(options.unit, one.end - one.start);
-  if (!std::isfinite(options.unit))
-    options.unit = 1.0;
-  if (!stdout_is_terminal())
-    return options;
-  winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-    options.maximum_columns = size.ws_col;
-  const char* const no_colour = std::getenv("NO_COLOR");
-  if (no_colour == nullptr || *no_colour == '\0')
-    options.colours = colour::always;
-  return options;
-}
-
-std::string summarise(const simulation& timing) {
-  const double ideal = *std::max_element(timing.busy.begin(), timing.busy.end());
-  return fmt::format("makespan            {:g} (ideal: {:g}, the busiest rank's own work)\n"
-                     "bubble              {:.1f} % of the ranks' time is idle\n"
-                     "peak stash by rank  {}\n",
-                     timing.makespan, ideal, 100.0 * timing.bubble_fraction, fmt::join(timing.peak_stash, " "));
-}
-
-std::string describe_facts(const schedule& plan, const schedule_facts& facts) {
-  std::size_t actions = 0;
-  for (const std::vector<action>& list : plan.actions)
-    actions += list.size();
-  return fmt::format("schedule       {}\nranks          {}\nstages         {}\nmicrobatches   {}\nactions        {}\n"
-                     "peak by stage  {}\npeak by rank   {}\nactivations    {}\ncanonical      {}\n",
-                     plan.name, plan.ranks, plan.stages(), plan.microbatches, actions,
-                     fmt::join(facts.peak_by_stage, " "), fmt::join(facts.peak_by_rank, " "),
-                     fmt::join(facts.activations_by_rank, " "), facts.canonical ? "yes" : "no");
-}
-
-void print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+void write(const std::string& text, const std::string& output) {
+  if (!output.empty())
+    write_text_file(output, text);
+  else if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     throw run_error("stdout: found it closed or full, expected to write the schedule there");
 }
 
 void run(const schedule_options& options) {
-  simulation_costs costs = parse_costs(options.cost, "--cost").costs;
-  costs.processors = options.processors;
-  const schedule plan = load_schedule(options);
-  expect_stage_count(costs, plan.stages(), "--cost");
-  const schedule_facts facts = check_schedule(plan);
-  if (options.check)
-    return print(describe_facts(plan, facts));
-  if (options.format == "csv")
-    return print(to_csv(plan));
-  const simulation timing = simulate(plan, costs);
-  if (options.format == "json")
-    return print(to_json(plan, facts, timing));
-  print(draw_grid(plan, timing, options_for_stdout(timing)));
-  print(summarise(timing));
+  if (!options.list && options.source.request.name.empty())
+    throw spec_error("schedule: found no name, expected that of a schedule (--list prints all) or of a .csv file");
+  write(options.list ? list_names() : show(options), options.output);
 }
 
 std::string describe_command() {
-  std::string text = "Show in which order each rank of a pipeline works, and how much of its time it idles, without "
-                     "running anything.\n"
-                     "\n"
-                     "The picture has a row for each rank and time to the right. F3 is the forward pass of microbatch "
-                     "3, B3 its backward\n"
-                     "pass; some schedules split B into I (gradient of the input, which the stage before waits for) "
-                     "and W (gradient of\n"
-                     "the weights, which nobody waits for). With several stages a rank, 5F3 is stage 5's. A dot is an "
-                     "idle moment: the\n"
-                     "dots together are the bubble. Below it: the makespan, the bubble's part of all ranks' time, and "
-                     "the peak stash, the\n"
-                     "most microbatches whose activations a rank holds at once.\n"
-                     "\n"
-                     "Schedules:\n";
+  std::string text =
+      "Show in which order each rank of a pipeline works, and how much of its time it idles, without "
+      "running anything.\n"
+      "\n"
+      "The picture has a row for each rank and time to the right. F3 is the forward pass of microbatch "
+      "3, B3 its backward\n"
+      "pass; some schedules split B into I (gradient of the input, which the stage before waits for) "
+      "and W (gradient of\n"
+      "the weights, which nobody waits for). With several stages a rank, 5F3 is stage 5's. A dot is an "
+      "idle moment: the\n"
+      "dots together are the bubble. Below it: the makespan, the bubble's part of all ranks' time, and "
+      "the peak stash, the\n"
+      "most microbatches whose activations a rank holds at once. A row that is wider than the terminal "
+      "ends in >; in a file\n"
+      "or a pipe rows have their full length.\n"
+      "\n"
+      "--compare shows several schedules of one model under one another at the same scale. There, --cost "
+      "gives the times of a\n"
+      "stage where each rank of the first schedule has one stage; a schedule with v stages a rank has "
+      "the times divided by v.\n"
+      "--chunks, --group-size and --waves go to the schedules that have a use for them. A peak of 1 is a "
+      "microbatch at all\n"
+      "stages of a rank.\n"
+      "\n"
+      "Schedules:\n";
   for (const std::string& name : schedule_names())
     text += fmt::format("  {:<16} {}\n", name, schedule_summary(name));
+  text += fmt::format("  {:<16} {}\n", searched_schedule_name, searched_schedule_summary);
   return text;
 }
 
@@ -150,39 +123,52 @@ std::string describe_command() {
 void add_schedule_command(CLI::App& app) {
   const auto options = std::make_shared<schedule_options>();
   CLI::App* const command = app.add_subcommand("schedule", describe_command());
-  command->add_option("schedule", options->request.name, "A schedule's name, or a file that ends in .csv")->required();
+  command->add_option("schedule", options->source.request.name, "A schedule's name, or a file that ends in .csv");
   command->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const CLI::Validator at_least_one = CLI::Range(1U, std::numeric_limits<std::uint32_t>::max()).description("");
-  command->add_option("--stages", options->request.ranks, "Ranks p of the pipeline")->check(at_least_one);
+  command->add_option("--stages", options->source.request.ranks, "Ranks p of the pipeline")->check(at_least_one);
   command
-      ->add_option("--microbatches", options->request.microbatches,
+      ->add_option("--microbatches", options->source.request.microbatches,
                    "Microbatches m of a step; more of them make the bubble a smaller part")
       ->check(at_least_one);
   command
-      ->add_option("--chunks", options->request.chunks,
-                   "Stages v of each rank [what the schedule needs; 2 where there is a choice]")
+      ->add_option("--chunks", options->source.request.chunks,
+                   "Stages v of each rank [what the schedule needs; 2 where there is a choice; auto tries 1, 2 and 4]")
       ->check(at_least_one);
   command
-      ->add_option("--group-size", options->request.group_size,
+      ->add_option("--group-size", options->source.request.group_size,
                    "Microbatches that visit a chunk in a row, of the interleaved schedules [m / max(1, m / p), as in "
                    "PyTorch]")
       ->check(at_least_one);
-  command->add_option("--waves", options->request.waves, "Waves of hanayo")->check(at_least_one)->capture_default_str();
+  command->add_option("--waves", options->source.request.waves, "Waves of hanayo")
+      ->check(at_least_one)
+      ->capture_default_str();
   command
       ->add_option(
           "--format", options->format,
-          "grid: the picture; csv: a file that `troupe train --schedule` reads; json: all of it, with start and "
-          "end of each action")
-      ->check(CLI::IsMember({"grid", "csv", "json"}))
+          "grid: the picture as text; svg: the picture, to scale; csv: a file that `troupe train --schedule` reads; "
+          "json: all of it, with start and end of each action")
+      ->check(CLI::IsMember({"grid", "csv", "json", "svg"}))
       ->capture_default_str();
   command->add_option(
-      "--cost", options->cost,
-      "Times of one stage's passes over a microbatch, and of sending one result to another rank; B takes "
-      "i + w. Stages that differ: f=1/1/2/3. Units, if any: s, ms, us [f=1,i=1,w=1,comm=0]");
+      "--cost", options->source.cost,
+      "What one stage costs: the times of its passes over a microbatch (f, i, w; B takes i + w), of its optimizer once "
+      "a step (opt), and of sending one result to another rank (comm). A link that carries one result after another: "
+      "out is the size of a result, bandwidth sizes per time. Memory: weights, and stash of one microbatch. Stages "
+      "that differ: f=1/1/2/3. Units of times, if any: s, ms, us. For auto the numbers are those of as many stages as "
+      "ranks, which it may cut further; with more numbers, those of the model's layers [f=1,i=1,w=1,opt=0,comm=0]");
   command
-      ->add_option("--processors", options->processors,
+      ->add_option("--memory-limit", options->source.memory_limit,
+                   "Of auto: microbatches that a rank may hold, each of its v stages counting 1 / v [p, as 1f1b]")
+      ->check(at_least_one);
+  command
+      ->add_option("--processors", options->source.processors,
                    "How many ranks can compute at once, as on a machine with fewer cores than ranks; 0: all")
       ->capture_default_str();
+  command->add_option("--compare", options->source.compare, "More schedules to show below the first one")
+      ->type_name("NAME|FILE.csv,...");
+  command->add_option("-o,--output", options->output, "Where to write instead of standard output")->type_name("FILE");
+  command->add_flag("--list", options->list, "Print just the names of all schedules, one a line");
   command->add_flag(
       "--check", options->check,
       "Print just what the checker finds: sizes, peaks (activations: from F until I, as papers count them, not until "

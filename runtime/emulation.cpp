@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
 
@@ -41,8 +42,11 @@ emulation parse_emulation(const std::string& text, const std::string& field) {
   const written_costs read = parse_costs(times, field);
   if (read.unit != time_unit::seconds)
     throw spec_error(fmt::format("{}: found '{}', expected times with units, as in f=10ms,i=10ms,w=10ms", field, text));
-  if (read.costs.communication != 0.0)
-    throw spec_error(fmt::format("{}: found a time for comm, expected none, as messages are real", field));
+  const auto updates = [](const stage_cost& stage) { return stage.optimizer != 0.0; };
+  if (read.costs.communication != 0.0 || read.costs.bandwidth != 0.0 || !read.costs.sizes.empty() ||
+      std::ranges::any_of(read.costs.stages, updates))
+    throw spec_error(
+        fmt::format("{}: found '{}', expected just f=, i=, w= and jitter=, as all but passes is real", field, text));
   result.costs = read.costs;
   return result;
 }

@@ -1,17 +1,20 @@
 // The journal of a run: joins what the scheduler says of each step with what the ranks say of their actions, and turns
-// it into progress, the trace, the measured and the predicted bubble, and the report.
+// it into progress, the trace, the timeline, the measured and the predicted bubble, and the report.
 #pragma once
 
 #include "runtime/plan.hpp"
 #include "runtime/report.hpp"
 #include "runtime/run_options.hpp"
 #include "runtime/schedule/simulate.hpp"
+#include "runtime/timeline.hpp"
 #include "runtime/trace.hpp"
 #include "runtime/traffic.hpp"
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -20,17 +23,19 @@ namespace troupe {
 struct journal_setup {
   const run_spec* spec = nullptr;
   const model_family* family = nullptr;
-  const plan* pipeline = nullptr; ///< null for the reference trainer, which has no ranks
+  const plan* pipeline = nullptr;    ///< null for a trainer on one thread, which has no ranks
+  std::string trainer = "reference"; ///< then: what the report calls it
   const run_options* options = nullptr;
   std::uint64_t first_step = 0;
   std::uint32_t processors = 0; ///< how many ranks can compute at once; 0: all
 };
 
 /// Arrivals come in any order and may be repeated. A step is told to the user when all that belongs to it is here, in
-/// step order. Memory grows by a few numbers a step; the slices of a step are dropped once it is told.
+/// step order. Memory grows by a few numbers a step; the slices of a step are dropped once it is told, but for the one
+/// step of the timeline.
 class journal {
 public:
-  /// Opens the trace file. Throws spec_error when it cannot.
+  /// Opens the trace file. Throws spec_error when it cannot, or when a timeline is asked for that cannot be drawn.
   explicit journal(journal_setup setup);
 
   void add(const slice_batch& in);
@@ -39,7 +44,7 @@ public:
 
   /// True once the run is over and every step of it was told.
   bool complete() const { return end_.has_value() && pending_.empty(); }
-  /// The report of a complete run; closes the trace.
+  /// The report of a complete run; closes the trace and writes the timeline.
   run_report finish();
 
 private:
@@ -52,17 +57,23 @@ private:
   void tell_complete_steps();
   void tell(const step_closed& closing, const std::vector<slice_batch>& slices);
   void measure(const std::vector<slice_batch>& slices);
-  std::optional<double> predicted_bubble() const;
+  double bubble_of(const std::vector<slice_batch>& slices);
+  void open_timeline();
+  std::vector<stage_cost> mean_costs() const;
+  void report_stages();
+  std::optional<simulation> predict() const;
 
   journal_setup setup_;
   std::optional<trace_writer> trace_;
+  std::optional<timeline> timeline_;
   std::map<step_id, entry> pending_;
   std::optional<step_id> last_told_;
   std::optional<run_closed> end_;
   run_report report_;
-  std::vector<double> bubbles_;      ///< by training step
-  std::vector<double> spans_;        ///< by training step
-  std::vector<double> start_delays_; ///< by training step; of emulated runs
+  std::vector<double> spans_;            ///< by training step
+  std::vector<double> start_delays_;     ///< by training step; of emulated runs
+  std::vector<double> bubbles_;          ///< by training step
+  std::map<std::uint32_t, double> ends_; ///< by rank: of its last training action so far; asynchronous schedules
   struct total {
     double seconds = 0.0;
     std::uint64_t count = 0;

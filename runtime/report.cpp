@@ -67,6 +67,16 @@ json rank_to_json(const rank_report& rank) {
           {"recomputed_microbatches", rank.usage.recomputed_microbatches}};
 }
 
+json stage_to_json(const stage_report& stage) {
+  return {{"stage", stage.stage},
+          {"rank", stage.rank},
+          {"first_layer", stage.layers.first},
+          {"layers", stage.layers.size()},
+          {"forward_seconds", stage.seconds.forward},
+          {"backward_input_seconds", stage.seconds.backward_input},
+          {"backward_weight_seconds", stage.seconds.backward_weight}};
+}
+
 json optional_to_json(const std::optional<double>& value) {
   return value ? json(*value) : json(nullptr);
 }
@@ -81,11 +91,14 @@ json list_to_json(const std::vector<Item>& items, const Convert& convert) {
 
 } // namespace
 
+std::size_t warmup_steps(std::size_t steps) {
+  return steps > 2 ? std::clamp<std::size_t>(steps / 10, 1, 10) : 0;
+}
+
 double median_after_warmup(const std::vector<double>& values) {
   if (values.empty())
     return 0.0;
-  const std::size_t dropped = values.size() > 2 ? std::clamp<std::size_t>(values.size() / 10, 1, 10) : 0;
-  std::vector<double> kept(values.begin() + static_cast<std::ptrdiff_t>(dropped), values.end());
+  std::vector<double> kept(values.begin() + static_cast<std::ptrdiff_t>(warmup_steps(values.size())), values.end());
   std::ranges::sort(kept);
   const std::size_t middle = kept.size() / 2;
   return kept.size() % 2 == 1 ? kept[middle] : (kept[middle - 1] + kept[middle]) / 2;
@@ -122,6 +135,7 @@ std::string to_json(const run_report& report, const std::string& version) {
                                                       })},
                          {"step_seconds", report.step_seconds},
                          {"ranks", list_to_json(report.ranks, rank_to_json)},
+                         {"stages", list_to_json(report.stages, stage_to_json)},
                          {"recoveries", json::array()},
                          {"spec", spec_to_json(report.spec)}};
   // Names of nodes and files may be any bytes; JSON is UTF-8. nlohmann writes the shortest digits that give a double

@@ -1,9 +1,12 @@
 // The report: what a run did, for people (a few lines) and for programs (--report FILE.json).
 #pragma once
 
+#include "runtime/partition.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/schedule/simulate.hpp"
 #include "runtime/traffic.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -17,6 +20,13 @@ struct rank_report {
   std::string node = "local";
   std::vector<std::uint32_t> stages;
   rank_usage usage;
+};
+
+struct stage_report {
+  std::uint32_t stage = 0;
+  std::uint32_t rank = 0;
+  layer_range layers;
+  stage_cost seconds; ///< mean times of its passes over a microbatch; B counts for I and W, half each
 };
 
 struct validation_point {
@@ -40,13 +50,17 @@ struct run_report {
   std::optional<double> runtime_seconds_per_action; ///< mean_start_delay, median over steps; only of emulated runs
   double model_flops_per_second = 0.0;
   std::vector<rank_report> ranks;
+  std::vector<stage_report> stages;
   std::string schedule;
   bool interrupted = false;
   run_spec spec;
 };
 
-/// Median over the steps after warm-up (the first tenth, at least one and at most ten steps, is dropped when there are
-/// more than two).
+/// How many of a run's first steps are no measure of the others: a tenth, at least one and at most ten; none when there
+/// are no more than two.
+std::size_t warmup_steps(std::size_t steps);
+
+/// Median over the steps after warm-up.
 double median_after_warmup(const std::vector<double>& values);
 
 /// Fills tokens_per_second and model_flops_per_second from step_seconds. `flops_per_step` counts forward and backward

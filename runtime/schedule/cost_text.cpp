@@ -38,16 +38,21 @@ public:
     written_costs result;
     result.unit = unit_.value_or(time_unit::any);
     result.costs.communication = communication_;
-    const std::size_t stages = std::ranges::max({forward_.size(), input_.size(), weight_.size()});
-    for (std::size_t stage = 0; stage < stages; ++stage)
-      result.costs.stages.push_back({at(forward_, stage), at(input_, stage), at(weight_, stage)});
+    result.costs.bandwidth = bandwidth_;
+    for (std::size_t stage = 0; stage < list_size_; ++stage) {
+      result.costs.stages.push_back(
+          {at(forward_, stage), at(input_, stage), at(weight_, stage), at(optimizer_, stage)});
+      if (has_sizes_)
+        result.costs.sizes.push_back({at(weights_, stage), at(stash_, stage), at(output_, stage)});
+    }
     return result;
   }
 
 private:
-  using times = std::vector<double>;
+  using numbers = std::vector<double>;
+  using number_reader = double (cost_reader::*)(std::string_view term, std::string_view text);
 
-  static double at(const times& list, std::size_t stage) { return list[list.size() == 1 ? 0 : stage]; }
+  static double at(const numbers& list, std::size_t stage) { return list[list.size() == 1 ? 0 : stage]; }
 
   [[noreturn]] void refuse(std::string_view term, const std::string& expected) const {
     throw spec_error(fmt::format("{}: found '{}', expected {}", flag_, term, expected));
@@ -58,29 +63,56 @@ private:
     const std::string_view name = take_until('=', value);
     const auto is = [&](std::string_view known) { return name.size() < term.size() && name == known; };
     if (is("f"))
-      note_pass(term, value, forward_);
+      forward_ = read_pass(term, value);
     else if (is("i"))
-      note_pass(term, value, input_);
+      input_ = read_pass(term, value);
     else if (is("w"))
-      note_pass(term, value, weight_);
+      weight_ = read_pass(term, value);
+    else if (is("opt"))
+      optimizer_ = read_list(term, value, &cost_reader::read_time);
     else if (is("comm"))
       communication_ = read_time(term, value);
+    else if (is("bandwidth"))
+      bandwidth_ = read_size(term, value);
+    else if (is("weights"))
+      weights_ = read_sizes(term, value);
+    else if (is("stash"))
+      stash_ = read_sizes(term, value);
+    else if (is("out"))
+      output_ = read_sizes(term, value);
     else
-      refuse(term, "f=, i=, w= or comm= and a time");
+      refuse(term, "f=, i=, w=, opt= or comm= and a time, or bandwidth=, weights=, stash= or out= and a size");
   }
 
-  void note_pass(std::string_view term, std::string_view value, times& pass) {
-    times read;
+  numbers read_pass(std::string_view term, std::string_view value) {
+    named_.push_back(term.front());
+    return read_list(term, value, &cost_reader::read_time);
+  }
+
+  numbers read_sizes(std::string_view term, std::string_view value) {
+    has_sizes_ = true;
+    return read_list(term, value, &cost_reader::read_size);
+  }
+
+  numbers read_list(std::string_view term, std::string_view value, number_reader read_one) {
+    numbers read;
     do
-      read.push_back(read_time(term, take_until('/', value)));
+      read.push_back((this->*read_one)(term, take_until('/', value)));
     while (!value.empty());
     if (term.ends_with('/'))
-      refuse(term, "a time after each /");
+      refuse(term, "a number after each /");
     if (read.size() > 1 && list_size_ > 1 && read.size() != list_size_)
-      refuse(term, fmt::format("one time or {}, as many as in the list before", list_size_));
+      refuse(term, fmt::format("one number or {}, as many as in the list before", list_size_));
     list_size_ = std::max(list_size_, read.size());
-    named_.push_back(term.front());
-    pass = std::move(read);
+    return read;
+  }
+
+  double read_size(std::string_view term, std::string_view text) {
+    double value = -1.0;
+    const auto [stop, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (problem != std::errc{} || stop != text.data() + text.size() || !std::isfinite(value) || value < 0.0)
+      refuse(term, "a size of at least 0, as in out=1e6");
+    return value;
   }
 
   double read_time(std::string_view term, std::string_view text) {
@@ -109,10 +141,16 @@ private:
   std::optional<time_unit> unit_; ///< none before the first time
   std::string named_;             ///< the passes that have a term
   std::size_t list_size_ = 1;
-  times forward_ = {1.0};
-  times input_ = {1.0};
-  times weight_ = {1.0};
+  bool has_sizes_ = false;
+  numbers forward_ = {1.0};
+  numbers input_ = {1.0};
+  numbers weight_ = {1.0};
+  numbers optimizer_ = {0.0};
+  numbers weights_ = {0.0};
+  numbers stash_ = {0.0};
+  numbers output_ = {0.0};
   double communication_ = 0.0;
+  double bandwidth_ = 0.0;
 };
 
 } // namespace

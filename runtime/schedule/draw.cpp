@@ -77,34 +77,23 @@ private:
   std::vector<part> parts_; ///< ascending, disjoint
 };
 
-/// Where things go: `head` columns of row label, then cells of `width` columns and a blank.
+/// Where things go: the row's label, then cells with a blank behind each.
 struct layout {
-  std::size_t head = 0;
-  std::size_t width = 0;
+  grid_shape shape;
   double unit = 1.0;
 
   /// Rounding keeps the order, so cells of actions that follow one another never overlap.
   std::size_t cell_of(double time) const {
     return static_cast<std::size_t>(std::min(std::round(time / unit), static_cast<double>(maximum_cells)));
   }
-  std::size_t column_of(std::size_t cell) const { return head + cell * (width + 1); }
+  std::size_t column_of(std::size_t cell) const { return shape.head + cell * (shape.cell + 1); }
 };
 
 std::string cell_label(const schedule& plan, const action& one) {
   std::string label = to_string(one);
-  if (plan.stages() == plan.ranks)
+  if (plan.stages() == plan.ranks && plan.copies() == 1)
     label.erase(0, label.find(letter(one.op)));
   return label;
-}
-
-layout lay_out(const schedule& plan, double unit) {
-  layout result;
-  result.head = fmt::formatted_size("rank {}  ", plan.ranks - 1);
-  result.unit = unit;
-  for (const std::vector<action>& list : plan.actions)
-    for (const action& one : list)
-      result.width = std::max(result.width, cell_label(plan, one).size());
-  return result;
 }
 
 styled_line draw_ruler(const layout& place, std::size_t cells) {
@@ -148,9 +137,19 @@ styled_line draw_rank(const schedule& plan, const std::vector<timed_action>& ran
 
 } // namespace
 
+grid_shape shape_of(const schedule& plan) {
+  grid_shape result{fmt::formatted_size("rank {}  ", plan.ranks - 1), 0};
+  for (const std::vector<action>& list : plan.actions)
+    for (const action& one : list)
+      result.cell = std::max(result.cell, cell_label(plan, one).size());
+  return result;
+}
+
 std::string draw_grid(const schedule& plan, const simulation& timing, const grid_options& options) {
   TROUPE_CHECK(options.unit > 0.0, "a cell stands for some time");
-  const layout place = lay_out(plan, options.unit);
+  const grid_shape needed = shape_of(plan);
+  const layout place{{std::max(needed.head, options.at_least.head), std::max(needed.cell, options.at_least.cell)},
+                     options.unit};
   const std::size_t cells = place.cell_of(timing.makespan);
   std::string picture = draw_ruler(place, cells).render(options);
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)

@@ -36,7 +36,9 @@ const std::vector<row> rows = {{"gpipe"},
                                {"v-min", 4, 6},
                                {"dualpipev", 3, 7},
                                {"hanayo", 3, 5},
-                               {"hanayo", 2, 6, 2}};
+                               {"hanayo", 2, 6, 2},
+                               {"dualpipe", 2, 8},
+                               {"chimera", 4, 8}};
 
 run_spec spec_of(const row& one) {
   run_spec spec = tiny_spec();
@@ -45,6 +47,7 @@ run_spec spec_of(const row& one) {
   spec.model.dropout = 0.1;
   spec.optimizer.clip = 0.05;
   spec.training.microbatches = one.microbatches;
+  spec.training.gradient_groups = one.schedule == "dualpipe" || one.schedule == "chimera" ? 2 : 1;
   return spec;
 }
 

@@ -67,10 +67,12 @@ TEST_CASE("what is no time is refused with the term and the flag", "[cost]") {
   for (const std::string term : {"f=", "f=x", "f=-1", "f=1 ", "f=inf", "f=nan", "f=1h", "f=1//2", "f=/1", "comm=1/2",
                                  "f=1e999", "f=0x10", "f= 1"})
     refuse(term, "found '" + term + "', " + a_time);
-  refuse("i=1,f=1/", "found 'f=1/', expected a time after each /");
+  refuse("i=1,f=1/", "found 'f=1/', expected a number after each /");
+  const std::string a_name =
+      "expected f=, i=, w=, opt= or comm= and a time, or bandwidth=, weights=, stash= or out= and a size";
   for (const std::string term : {"x=1", "f", "=1", "F=1", "fi=1", "comm"})
-    refuse("f=1," + term, "found '" + term + "', expected f=, i=, w= or comm= and a time");
-  refuse("f=1,,w=1", "found '', expected f=, i=, w= or comm= and a time");
+    refuse("f=1," + term, "found '" + term + "', " + a_name);
+  refuse("f=1,,w=1", "found '', " + a_name);
 }
 
 TEST_CASE("units must be at all times or at none, and then at all passes", "[cost]") {
@@ -82,9 +84,27 @@ TEST_CASE("units must be at all times or at none, and then at all passes", "[cos
 }
 
 TEST_CASE("lists must be of one length, and that of the schedule's stages", "[cost]") {
-  refuse("f=1/2/3,i=1/2", "found 'i=1/2', expected one time or 3, as many as in the list before");
+  refuse("f=1/2/3,i=1/2", "found 'i=1/2', expected one number or 3, as many as in the list before");
   CHECK_NOTHROW(expect_stage_count(costs_of("f=2"), 7, "--cost"));
   CHECK_NOTHROW(expect_stage_count(costs_of("f=2/3"), 2, "--cost"));
   CHECK_THROWS_WITH(expect_stage_count(costs_of("f=2/3"), 3, "--emulate"),
                     "--emulate: found a list of 2 times, expected one time or 3, one for each stage");
+}
+
+TEST_CASE("sizes, bandwidth and the optimizer go to their places", "[cost]") {
+  const simulation_costs costs = costs_of("opt=0.5/1,weights=100,stash=1e3/2e3,out=7,bandwidth=2.5");
+  REQUIRE(costs.stages.size() == 2);
+  CHECK(costs.stages[0] == stage_cost{1.0, 1.0, 1.0, 0.5});
+  CHECK(costs.stages[1] == stage_cost{1.0, 1.0, 1.0, 1.0});
+  CHECK(costs.sizes == std::vector<stage_size>{{100.0, 1000.0, 7.0}, {100.0, 2000.0, 7.0}});
+  CHECK(costs.bandwidth == 2.5);
+  CHECK(costs_of("f=1").sizes.empty());
+  CHECK(costs_of("f=1").bandwidth == 0.0);
+  CHECK(parse_costs("f=1ms,i=1ms,w=1ms,opt=250us,out=10", "--cost").costs.stages[0].optimizer == Approx(250e-6));
+}
+
+TEST_CASE("what is no size is refused with the term", "[cost]") {
+  for (const std::string term : {"out=", "out=1ms", "stash=x", "weights=-1", "bandwidth=1/2", "bandwidth=inf"})
+    refuse(term, "found '" + term + "', expected a size of at least 0, as in out=1e6");
+  refuse("f=1/2,out=1/2/3", "found 'out=1/2/3', expected one number or 2, as many as in the list before");
 }

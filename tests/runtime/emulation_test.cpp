@@ -88,22 +88,14 @@ TEST_CASE("times without units, communication and jitter that could stop a pass 
   refuse("f=1,i=1,w=1", "found 'f=1,i=1,w=1', expected times with units, as in f=10ms,i=10ms,w=10ms");
   refuse("jitter=0.5", "found 'jitter=0.5', expected times with units, as in f=10ms,i=10ms,w=10ms");
   refuse("f=1ms", "found no i=, expected f=, i= and w=, since times have units");
-  refuse("f=1ms,i=1ms,w=1ms,comm=1ms", "found a time for comm, expected none, as messages are real");
+  for (const std::string term : {"comm=1ms", "opt=1ms", "stash=1", "bandwidth=5", "out=3"})
+    refuse("f=1ms,i=1ms,w=1ms," + term,
+           "found 'f=1ms,i=1ms,w=1ms," + term + "', expected just f=, i=, w= and jitter=, as all but passes is real");
   for (const std::string term : {"jitter=1", "jitter=-0.1", "jitter=", "jitter=x", "jitter=0.1ms", "jitter=nan"})
     refuse("f=1ms,i=1ms,w=1ms," + term,
            "found '" + term + "', expected a number from 0 to 1, itself excluded, as in jitter=0.3");
-  refuse("f=1ms,z=1", "found 'z=1', expected f=, i=, w= or comm= and a time");
-}
-
-TEST_CASE("a list of times must have one for each stage of the schedule", "[emulation]") {
-  run_spec spec = tiny_spec();
-  spec.pipeline.stages = 2;
-  spec.pipeline.schedule = "zb-v";
-  spec.pipeline.emulate = "f=1ms/1ms/1ms/2ms,i=1ms,w=1ms";
-  CHECK_NOTHROW(make_plan(spec, find_family("gpt")));
-  spec.pipeline.emulate = "f=1ms/2ms,i=1ms,w=1ms";
-  CHECK_THROWS_WITH(make_plan(spec, find_family("gpt")),
-                    "pipeline.emulate: found a list of 2 times, expected one time or 4, one for each stage");
+  refuse("f=1ms,z=1", "found 'z=1', expected f=, i=, w=, opt= or comm= and a time, or bandwidth=, weights=, stash= or "
+                      "out= and a size");
 }
 
 TEST_CASE("an emulated model has the real one's layers and activations, no parameters, and a loss of 0",

@@ -122,7 +122,8 @@ TEST_CASE("a file is read as a schedule of its name") {
 
 TEST_CASE("the JSON form has the lists, their times and the facts") {
   const schedule plan = generate_schedule({"1f1b", 2, 2, 1});
-  const auto document = nlohmann::json::parse(to_json(plan, check_schedule(plan), simulate(plan, {{{}}})));
+  const auto document =
+      nlohmann::json::parse(to_json(timed_schedule{plan, check_schedule(plan), simulate(plan, {{{}}})}));
   CHECK(document["name"] == "1f1b");
   CHECK(document["microbatches"] == 2);
   CHECK(document["rank_of_stage"] == std::vector<int>{0, 1});
@@ -144,5 +145,5 @@ TEST_CASE("the JSON form has the lists, their times and the facts") {
 TEST_CASE("a schedule named by bytes that are no text still has a JSON form") {
   schedule plan = generate_schedule({"naive", 1, 1, 1});
   plan.name = "\xff.csv";
-  CHECK(nlohmann::json::accept(to_json(plan, check_schedule(plan), simulate(plan, {{{}}}))));
+  CHECK(nlohmann::json::accept(to_json(timed_schedule{plan, check_schedule(plan), simulate(plan, {{{}}})})));
 }
