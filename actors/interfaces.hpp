@@ -1,6 +1,7 @@
 // The company: the typed interface of every actor of a run, and what they all start from.
 #pragma once
 
+#include "actors/alarm_clock.hpp"
 #include "actors/messages.hpp"
 #include "runtime/data.hpp"
 #include "runtime/plan.hpp"
@@ -59,7 +60,8 @@ struct run_setup {
   const data_source* data = nullptr;
   const run_options* options = nullptr;
   run_clock clock;
-  std::uint32_t processors = 0; ///< threads that run ranks
+  std::uint32_t processors = 0;                 ///< how many ranks can compute at once; 0: all
+  std::unique_ptr<const model_family> emulated; ///< the family, if passes are emulated
 
   std::uint64_t first_step() const { return options->resume == nullptr ? 0 : options->resume->steps_done(); }
 };
@@ -71,6 +73,7 @@ struct company {
   scheduler_actor scheduler;
   recorder_actor recorder;
   store_actor store;
+  alarm_clock* alarm = nullptr; ///< ends ranks' emulated passes; outlives the actors
 };
 
 /// An observer is told of run_finished and failure_message. It is the one who ends the run.

@@ -107,6 +107,9 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
   if (resumed && spec.training.gradient_groups == 0)
     spec.training.gradient_groups = base.training.gradient_groups; // left open, as the former run has settled it
   validate(spec);
+  if (resumed && spec.pipeline.emulated())
+    throw spec_error(fmt::format("--resume: found '{}', expected none, since pipeline.emulate has no use for weights",
+                                 request.resume));
   if (resumed)
     resumed->expect_same_run(spec);
   return spec;

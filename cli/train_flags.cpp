@@ -62,6 +62,11 @@ constexpr auto table = std::to_array<train_flag>({
     {"--recompute", "pipeline.recompute", "KIND", "Pipeline", "none, or full: keep only each layer's input"},
     {"--threads-per-stage", "pipeline.threads_per_stage", "K", "Pipeline",
      "of a rank's matrix products; part of the arithmetic"},
+    {"--dispatch", "pipeline.dispatch", "MODE", "Pipeline",
+     "static: a rank waits for the next action of its list; reactive: meanwhile it runs a later one that is ready"},
+    {"--emulate", "pipeline.emulate", "TIMES", "Pipeline",
+     "f=10ms,i=10ms,w=10ms: passes wait so long instead of computing, each rank as if it had a machine; 10ms/20ms: by "
+     "stage; jitter=0.3 varies them"},
 
     {"--checkpoint", "checkpoint.directory", "DIR", "Output", "where checkpoints go; one at the end, and"},
     {"--checkpoint-every", "checkpoint.every", "N", "Output", "one after each N steps"},

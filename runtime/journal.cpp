@@ -1,23 +1,30 @@
 #include "runtime/journal.hpp"
 
 #include "runtime/run_rules.hpp"
+#include "runtime/start_delay.hpp"
 
 #include <algorithm>
 #include <limits>
 
 namespace troupe {
 
-double measured_bubble(const std::vector<slice_batch>& slices) {
-  double busy = 0.0;
+double span_of(const std::vector<slice_batch>& slices) {
   double first = std::numeric_limits<double>::infinity();
   double last = 0.0;
   for (const slice_batch& batch : slices)
     for (const action_slice& slice : batch.slices) {
-      busy += slice.end - slice.start;
       first = std::min(first, slice.start);
       last = std::max(last, slice.end);
     }
-  const double span = last - first;
+  return std::max(0.0, last - first);
+}
+
+double measured_bubble(const std::vector<slice_batch>& slices) {
+  double busy = 0.0;
+  for (const slice_batch& batch : slices)
+    for (const action_slice& slice : batch.slices)
+      busy += slice.end - slice.start;
+  const double span = span_of(slices);
   return span > 0.0 ? 1.0 - busy / (static_cast<double>(slices.size()) * span) : 0.0;
 }
 
@@ -95,6 +102,7 @@ void journal::tell(const step_closed& closing, const std::vector<slice_batch>& s
   options.on_step({.step = closing.at.step + 1,
                    .steps = final_step(*setup_.spec),
                    .loss = closing.loss,
+                   .emulated = setup_.spec->pipeline.emulated(),
                    .gradient_norm = closing.gradient_norm,
                    .learning_rate = closing.learning_rate,
                    .tokens_per_second = closing.seconds > 0.0 ? tokens / closing.seconds : 0.0,
@@ -106,6 +114,9 @@ void journal::measure(const std::vector<slice_batch>& slices) {
   if (slices.empty())
     return;
   bubbles_.push_back(bubble_of(slices));
+  spans_.push_back(span_of(slices));
+  if (setup_.spec->pipeline.emulated())
+    start_delays_.push_back(mean_start_delay(slices, setup_.pipeline->order.stages()));
   // The first step touches all memory for the first time, so it is no measure of the others.
   if (bubbles_.size() == 2)
     durations_.clear();
@@ -177,8 +188,12 @@ run_report journal::finish() {
     report_.ranks.push_back({rank, "local", setup_.pipeline->stages_of(rank), end_->usage[rank]});
   if (setup_.pipeline != nullptr)
     report_stages();
-  if (!bubbles_.empty())
-    report_.bubble_fraction = median_after_warmup(bubbles_);
+  const auto median_of = [](const std::vector<double>& values) {
+    return values.empty() ? std::nullopt : std::optional(median_after_warmup(values));
+  };
+  report_.bubble_fraction = median_of(bubbles_);
+  report_.span_seconds = median_of(spans_);
+  report_.runtime_seconds_per_action = median_of(start_delays_);
   if (const std::optional<simulation> predicted = predict()) {
     report_.predicted_bubble_fraction = predicted->bubble_fraction;
     if (timeline_)

@@ -71,6 +71,8 @@ private:
   std::optional<run_closed> end_;
   run_report report_;
   std::vector<double> bubbles_;          ///< by training step
+  std::vector<double> spans_;            ///< by training step
+  std::vector<double> start_delays_;     ///< by training step; of emulated runs
   std::map<std::uint32_t, double> ends_; ///< by rank: of its last training action so far; asynchronous schedules
   struct total {
     double seconds = 0.0;
@@ -80,7 +82,10 @@ private:
   std::map<std::pair<std::uint32_t, operation>, total> durations_; ///< of training actions, by stage and operation
 };
 
-/// 1 - busy / (ranks * span) of one step, where the span runs from the first action's start to the last one's end.
+/// Seconds from the first action's start to the last one's end.
+double span_of(const std::vector<slice_batch>& slices);
+
+/// 1 - busy / (ranks * span) of one step.
 double measured_bubble(const std::vector<slice_batch>& slices);
 
 } // namespace troupe

@@ -20,6 +20,7 @@ struct step_progress {
   std::uint64_t step = 0;  ///< steps done, from 1; after a resume it goes on from the checkpoint's
   std::uint64_t steps = 0; ///< steps done when this run ends
   double loss = 0.0;       ///< mean over the step's microbatches
+  bool emulated = false;   ///< nothing was computed, and the loss is none
   double gradient_norm = 0.0;
   double learning_rate = 0.0;
   double tokens_per_second = 0.0;

@@ -16,6 +16,7 @@ namespace {
 // In the order of the enumerators.
 const std::vector<std::string> token_words = {"bytes", "uint16"};
 const std::vector<std::string> recompute_words = {"none", "full"};
+const std::vector<std::string> dispatch_words = {"static", "reactive"};
 
 template <class Choice>
 const std::string& to_word(Choice value, const std::vector<std::string>& words) {
@@ -75,6 +76,8 @@ void write_pipeline(const pipeline_spec& from, proto::PipelineSpec& to) {
   to.set_partition(from.partition);
   to.set_group_size(from.group_size);
   to.set_waves(from.waves);
+  to.set_dispatch(to_word(from.dispatch, dispatch_words));
+  to.set_emulate(from.emulate);
   to.set_memory_limit(from.memory_limit);
 }
 
@@ -113,6 +116,8 @@ pipeline_spec read_pipeline(const proto::PipelineSpec& from) {
           .partition = from.partition(),
           .group_size = from.group_size(),
           .waves = from.waves(),
+          .dispatch = to_choice<dispatch_mode>("pipeline.dispatch", from.dispatch(), dispatch_words),
+          .emulate = from.emulate(),
           .memory_limit = from.memory_limit()};
 }
 

@@ -1,6 +1,7 @@
 // The check of a run spec: what makes no sense is refused here, before any file is opened or any actor starts.
 #include "model/error.hpp"
 #include "model/gemm.hpp"
+#include "runtime/emulation.hpp"
 #include "runtime/nearest.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/run_spec.hpp"
@@ -140,6 +141,25 @@ void check_pipeline(const pipeline_spec& pipeline) {
            fmt::format("1 to {}, the limit of {}", most_threads, gemm_library()));
 }
 
+/// What needs a schedule, and what emulated passes cannot give.
+void check_dispatch_and_emulation(const run_spec& spec) {
+  const pipeline_spec& pipeline = spec.pipeline;
+  const bool reference = pipeline.schedule == "reference";
+  if (pipeline.dispatch == dispatch_mode::reactive && reference)
+    refuse("pipeline.dispatch", "reactive", "static, since pipeline.schedule is reference, which has no lists");
+  if (!pipeline.emulated())
+    return;
+  parse_emulation(pipeline.emulate, "pipeline.emulate");
+  if (reference)
+    refuse("pipeline.emulate", "'" + pipeline.emulate + "'", "nothing, since pipeline.schedule is reference");
+  if (!spec.checkpoint.directory.empty())
+    refuse("checkpoint.directory", "'" + spec.checkpoint.directory + "'",
+           "none, since pipeline.emulate leaves no weights to be saved");
+  if (spec.validation.every > 0)
+    refuse("validation.every", std::to_string(spec.validation.every),
+           "0, since pipeline.emulate leaves no loss to be measured");
+}
+
 void check_validation_and_checkpoint(const run_spec& spec) {
   expect_range<std::uint64_t>("validation.every", spec.validation.every, 0, most_steps);
   expect_range<std::uint32_t>("validation.microbatches", spec.validation.microbatches, 1, 65536);
@@ -208,6 +228,7 @@ void validate(const run_spec& spec, const model_family& family) {
   check_optimizer(spec.optimizer);
   check_pipeline(spec.pipeline);
   check_validation_and_checkpoint(spec);
+  check_dispatch_and_emulation(spec);
   check_sizes(spec);
   family.validate(spec.model);
   check_partition(spec, family);

@@ -13,7 +13,9 @@ std::uint32_t evaluation_window(const plan& pipeline) {
   return pipeline.order.stages() + 2;
 }
 
-stage_runner::stage_runner(rank_setup setup) : setup_(std::move(setup)), lives_(setup_.pipeline->ranks(), 1) {
+stage_runner::stage_runner(rank_setup setup)
+    : setup_(std::move(setup)), lives_(setup_.pipeline->ranks(), 1),
+      queue_({setup_.pipeline->facts.peak_by_stage, setup_.pipeline->facts.peak_by_rank[setup_.rank]}) {
   const run_spec& spec = *setup_.spec;
   const plan& pipeline = *setup_.pipeline;
   steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
@@ -32,6 +34,8 @@ stage_runner::stage_runner(rank_setup setup) : setup_(std::move(setup)), lives_(
     credit_.tokens = pipeline.facts.peak_by_stage.front() + injection_lookahead;
   if (stages_.contains(last_stage()))
     credit_.targets = pipeline.facts.peak_by_stage.back() + injection_lookahead;
+  if (spec.pipeline.emulated())
+    emulation_ = parse_emulation(spec.pipeline.emulate, "pipeline.emulate");
 }
 
 rank_ready stage_runner::ready() const {
@@ -40,13 +44,17 @@ rank_ready stage_runner::ready() const {
 
 // What is due
 
-placed_action stage_runner::head() const {
-  placed_action next{*current_, list_[position_]};
-  if (next.what.microbatch >= microbatches_of(current_->mode)) {
-    next.what.microbatch -= microbatches_of(current_->mode);
+placed_action stage_runner::placed(const action& one) const {
+  placed_action next{*current_, one};
+  if (const std::uint32_t microbatches = microbatches_of(current_->mode); one.microbatch >= microbatches) {
+    next.what.microbatch -= microbatches;
     ++next.at.step;
   }
   return next;
+}
+
+const action* stage_runner::next_action() const {
+  return queue_.next([this](const action& one) { return inputs_ready(placed(one)); });
 }
 
 bool stage_runner::inputs_ready(const placed_action& next) const {
@@ -81,7 +89,7 @@ bool stage_runner::can_run() const {
     return (opening_due() && !replica_due) || (digest_request_ && digest_request_->steps_done == steps_done_);
   }
   case phase::running:
-    return all_done() || inputs_ready(head());
+    return in_progress_ || queue_.empty() || next_action() != nullptr;
   case phase::exchanging:
     return group_gradients_here();
   case phase::closing: {
@@ -106,10 +114,12 @@ rank_outputs stage_runner::run_next() {
       send_digests(out);
     break;
   case phase::running:
-    if (all_done())
+    if (in_progress_)
+      end_emulated_action(out);
+    else if (queue_.empty())
       close_list(out);
     else
-      run_action(head(), out);
+      run_action(*next_action(), out);
     break;
   case phase::exchanging:
     close_gradients(out);
@@ -134,9 +144,9 @@ void stage_runner::begin_step() {
   const step_start start = carries_on() ? step_start::continued : step_start::afresh;
   current_ = opening.at;
   end_ = opening.end;
-  list_ = current_->mode == pass_mode::train ? step_actions(setup_.pipeline->order, setup_.rank, start, end_)
-                                             : evaluation_list_;
-  position_ = 0;
+  const bool training = current_->mode == pass_mode::train;
+  list_ = training ? step_actions(setup_.pipeline->order, setup_.rank, start, end_) : evaluation_list_;
+  queue_.begin(list_, training ? setup_.spec->pipeline.dispatch : dispatch_mode::fixed);
   slices_.clear();
   activations_.forget_before(*current_);
   gradients_.forget_before(*current_);
@@ -146,19 +156,40 @@ void stage_runner::begin_step() {
   phase_ = phase::running;
 }
 
-void stage_runner::run_action(const placed_action& next, rank_outputs& out) {
-  set_gemm_threads(static_cast<int>(setup_.spec->pipeline.threads_per_stage));
-  action_slice slice{next.what, setup_.clock(), 0.0};
+void stage_runner::run_action(const action& one, rank_outputs& out) {
+  if (!emulation_)
+    set_gemm_threads(static_cast<int>(setup_.spec->pipeline.threads_per_stage));
+  const double start = setup_.clock();
+  const placed_action next = placed(one);
   choose_weights(next);
-  if (next.what.op == operation::forward)
+  if (one.op == operation::forward)
     run_forward(next, out);
   else
     run_backward(next, out);
   update_after(next);
-  slice.end = setup_.clock();
-  usage_.busy_seconds += slice.end - slice.start;
-  slices_.push_back(slice);
-  ++position_;
+  queue_.finish(one);
+  const double seconds = emulation_ ? emulation_->seconds(next.what, setup_.spec->training.seed, next.at.step) : 0.0;
+  if (seconds > 0.0)
+    in_progress_ = {next.what, start, start + seconds, std::exchange(out, {})};
+  else
+    end_action({next.what, start, setup_.clock()});
+}
+
+void stage_runner::end_action(const action_slice& ran) {
+  usage_.busy_seconds += ran.end - ran.start;
+  slices_.push_back(ran);
+}
+
+std::optional<double> stage_runner::wake_at() {
+  return in_progress_ ? std::optional(timer_.aim_at(in_progress_->end)) : std::nullopt;
+}
+
+void stage_runner::end_emulated_action(rank_outputs& out) {
+  const double now = setup_.clock();
+  timer_.woke(now);
+  end_action({in_progress_->what, in_progress_->start, now});
+  out = std::move(in_progress_->out);
+  in_progress_.reset();
 }
 
 void stage_runner::close_list(rank_outputs& out) {

@@ -1,11 +1,14 @@
-// The state machine of one rank: takes messages in any order, runs the rank's actions in the schedule's order, and
-// returns what to send. Knows neither actors nor threads; time comes from a clock that is passed in.
+// The state machine of one rank: takes messages in any order, runs the rank's actions as the schedule's list has them,
+// and returns what to send. Knows neither actors nor threads; time comes from a clock that is passed in.
 #pragma once
 
+#include "runtime/action_queue.hpp"
+#include "runtime/emulation.hpp"
 #include "runtime/gradient_groups.hpp"
 #include "runtime/message_box.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/timer_aim.hpp"
 #include "runtime/traffic.hpp"
 #include "runtime/training_state.hpp"
 
@@ -46,7 +49,7 @@ struct placed_action {
 };
 
 /// Invariants, whatever arrives in whatever order:
-/// - actions run in the list's order, each once, and only with all their inputs;
+/// - actions run in the list's order, or as action_queue lets them overtake; each once, and only with all their inputs;
 /// - a stage holds the stash of at most its schedule's peak of microbatches, and a bounded number of waiting messages;
 /// - what was seen before, belongs to a step that is over, or comes from or goes to a former incarnation, is dropped;
 /// - what no correct peer could have sent throws protocol_error and changes nothing.
@@ -72,8 +75,12 @@ public:
   /// True when run_next would do something.
   bool can_run() const;
   /// Does the next thing that is due: one action of the list, the report at its end, the update, or the start of a
-  /// step.
+  /// step. An emulated action takes two calls: one begins it, and the next one, due at wake_at(), ends it.
   rank_outputs run_next();
+  /// The moment to which run_next is to be put off, by the run's clock; nothing: it can be called at once.
+  std::optional<double> wake_at();
+  /// True when actions compute nothing, so that a call of run_next takes no time.
+  bool emulates() const { return emulation_.has_value(); }
 
   /// Messages dropped as stale or repeated.
   std::uint64_t dropped_messages() const { return dropped_; }
@@ -95,13 +102,16 @@ private:
 
   // What is due
   bool inputs_ready(const placed_action& next) const;
-  bool all_done() const { return position_ == list_.size(); }
-  /// The action at the present place of the list.
-  placed_action head() const;
+  /// With the step that the microbatch belongs to.
+  placed_action placed(const action& one) const;
+  /// The action to run now; null: none.
+  const action* next_action() const;
   bool carries_on() const { return current_ && current_->mode == pass_mode::train && end_ == step_end::carry_on; }
   bool opening_due() const;
   void begin_step();
-  void run_action(const placed_action& next, rank_outputs& out);
+  void run_action(const action& one, rank_outputs& out);
+  void end_action(const action_slice& ran);
+  void end_emulated_action(rank_outputs& out);
   void close_list(rank_outputs& out);
   void send_group_gradients(rank_outputs& out);
   bool group_gradients_here() const;
@@ -161,11 +171,21 @@ private:
   std::optional<step_id> current_;                       ///< the step that runs, or the last one that ran
   step_end end_ = step_end::flush;                       ///< of that step
   std::vector<action> list_;                             ///< of that step; microbatches from m on are the next step's
+  action_queue queue_;                                   ///< what is left of the list
   std::uint64_t steps_done_ = 0;                         ///< training steps whose update is applied
   std::uint64_t replica_steps_ = 0;                      ///< the same for the tied parameter's replica
-  std::size_t position_ = 0;                             ///< in the list
   std::map<std::uint32_t, std::vector<double>> squares_; ///< by stage, of the step's updates; asynchronous schedules
   std::vector<action_slice> slices_;
+  /// An action that began and computes nothing: what it gives is held back until it ends.
+  struct emulated_action {
+    action what;
+    double start = 0.0;
+    double end = 0.0;
+    rank_outputs out;
+  };
+  std::optional<emulation> emulation_;
+  std::optional<emulated_action> in_progress_;
+  timer_aim timer_;
   rank_usage usage_;
   credit_totals credit_; ///< given so far
   std::uint64_t dropped_ = 0;

@@ -63,6 +63,8 @@ const std::vector<std::pair<std::string, std::string>> other_values = {
     {"pipeline.partition", "6"},
     {"pipeline.group_size", "4"},
     {"pipeline.waves", "2"},
+    {"pipeline.dispatch", "reactive"},
+    {"pipeline.emulate", "f=1ms,i=1ms,w=1ms"},
     {"validation.every", "7"},
     {"validation.microbatches", "9"},
     {"checkpoint.directory", "kept"},

@@ -204,3 +204,24 @@ TEST_CASE("inspect shows a checkpoint, its tensors and a schedule") {
   CHECK_THAT(run_program({"inspect", (scratch / "own.csv").string()}).out,
              Contains("microbatches  3\n") && Contains("bubble        25.0 %") && Contains("canonical     yes"));
 }
+
+TEST_CASE("an emulated run's report and summary say so, and show no weights and no loss") {
+  const scratch_directory scratch;
+  const arguments flags = {"--stages", "3", "--emulate", "f=200us,i=200us,w=200us", "--dispatch", "reactive"};
+  const json report = report_of(scratch, flags);
+  CHECK(report["emulated"] == true);
+  for (const char* none : {"weights_sha256", "optimizer_sha256", "losses", "gradient_norms"})
+    CHECK(report[none].is_null());
+  CHECK(report["model_flops_per_second"] == 0.0);
+  CHECK(report["spec"]["pipeline"]["emulate"] == flags[3]);
+  CHECK(report["spec"]["pipeline"]["dispatch"] == "reactive");
+  CHECK(report["step_seconds"].size() == 4);
+  CHECK(report["runtime_seconds_per_action"].is_number());
+  const program_result result = run_program(small_run_in(scratch) + flags);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.out, Contains("emulated        f=200us,i=200us,w=200us\n"));
+  CHECK(result.out.find("loss") == std::string::npos);
+  CHECK(result.out.find("sha256") == std::string::npos);
+  CHECK_THAT(result.err, StartsWith("step 1/4  emulated  "));
+  CHECK(result.err.find("loss") == std::string::npos);
+}
