@@ -10,10 +10,10 @@
 # Exits with 1 if a makespan is off by more than 3 %, or the runtime takes more than 10 us an action. A busy machine disturbs: each is tried up to 3 times.
 # Usage: benchmarks/bubble.sh [--quick] [--csv FILE] [SCHEDULE...]      (--quick: 4 ranks, 8 microbatches; FILE: build/bubble.csv)
 set -euo pipefail
-sizes="4:8 4:32 8:8 8:32" steps=6 csv="" only=()
+sizes="4:8 4:32 8:8 8:32" steps=12 csv="" only=()
 while (($# > 0)); do
   case $1 in
-    --quick) sizes="4:8" steps=4 ;;
+    --quick) sizes="4:8" steps=6 ;;
     --csv) csv=$(realpath "$2") && shift ;;
     *) only+=("$1") ;;
   esac
@@ -27,7 +27,7 @@ rank_ms=6 most_off=3 most_us=10 tries=3
 # One row: sets the measured and the simulated figures of a schedule.
 measure() {
   local schedule=$1 p=$2 m=$3 stages=$4
-  local cost few=$steps
+  local cost few=$((m > 8 ? (steps + 1) / 2 : steps))
   cost=$(times "$rank_ms" $((stages / p)))
   [[ $schedule == naive ]] && few=3
   simulate "$schedule" "$p" "$m" "$cost"
