@@ -70,9 +70,9 @@ private:
   std::optional<step_id> last_told_;
   std::optional<run_closed> end_;
   run_report report_;
-  std::vector<double> spans_;            ///< by training step
-  std::vector<double> start_delays_;     ///< by training step; of emulated runs
   std::vector<double> bubbles_;          ///< by training step
+  std::vector<double> spans_;            ///< by training step; not of asynchronous schedules
+  std::vector<double> start_delays_;     ///< the same, of emulated runs
   std::map<std::uint32_t, double> ends_; ///< by rank: of its last training action so far; asynchronous schedules
   struct total {
     double seconds = 0.0;
