@@ -92,7 +92,8 @@ TEST_CASE("times without units, communication and jitter that could stop a pass 
   for (const std::string term : {"jitter=1", "jitter=-0.1", "jitter=", "jitter=x", "jitter=0.1ms", "jitter=nan"})
     refuse("f=1ms,i=1ms,w=1ms," + term,
            "found '" + term + "', expected a number from 0 to 1, itself excluded, as in jitter=0.3");
-  refuse("f=1ms,z=1", "found 'z=1', expected f=, i=, w= or comm= and a time");
+  refuse("f=1ms,z=1", "found 'z=1', expected f=, i=, w=, opt= or comm= and a time, or bandwidth=, weights=, stash= or "
+                      "out= and a size");
 }
 
 TEST_CASE("a list of times must have one for each stage of the schedule", "[emulation]") {
