@@ -99,7 +99,7 @@ TEST_CASE("options go to those of the compared schedules that have a use for the
                        Contains("stages         12\n") && Contains("stages         16\n"));
 }
 
-TEST_CASE("--output writes the same text to a file, in place of what was there") {
+TEST_CASE("the flag --output writes the same text to a file, in place of what was there") {
   const scratch_directory scratch;
   const std::string path = (scratch / "picture.svg").string();
   write_bytes(path, "old");
