@@ -15,15 +15,16 @@ namespace troupe {
 
 /// One rank of the pipeline: holds the weights and the stash of its stages and runs its part of the schedule.
 using stage_actor =
-    caf::typed_actor<caf::reacts_to<introduction>,          // builds the rank, answers the scheduler with rank_ready
-                     caf::reacts_to<token_message>,         // input of the first stage
-                     caf::reacts_to<target_message>,        // targets of the last stage
-                     caf::reacts_to<activation_message>,    // forward, from the stage before
-                     caf::reacts_to<gradient_message>,      // backward, from the stage after
-                     caf::reacts_to<tied_gradient_message>, // to the owner of a tied parameter
-                     caf::reacts_to<tied_value_message>,    // to its replica
-                     caf::reacts_to<step_opening>,          // begin a step
-                     caf::reacts_to<step_decision>,         // end it: apply the optimizer
+    caf::typed_actor<caf::reacts_to<introduction>,           // builds the rank, answers the scheduler with rank_ready
+                     caf::reacts_to<token_message>,          // input of the first stage
+                     caf::reacts_to<target_message>,         // targets of the last stage
+                     caf::reacts_to<activation_message>,     // forward, from the stage before
+                     caf::reacts_to<gradient_message>,       // backward, from the stage after
+                     caf::reacts_to<group_gradient_message>, // from the other copy of a stage, at the end of a step
+                     caf::reacts_to<tied_gradient_message>,  // to the owner of a tied parameter
+                     caf::reacts_to<tied_value_message>,     // to its replica
+                     caf::reacts_to<step_opening>,           // begin a step
+                     caf::reacts_to<step_decision>,          // end it: apply the optimizer
                      caf::reacts_to<digest_request>,    // after the last step: answer the scheduler with digest_report
                      caf::reacts_to<run_next_message>>; // to itself: one action, so that messages are seen between two
                                                         // actions

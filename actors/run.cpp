@@ -5,6 +5,7 @@
 #include "actors/shell.hpp"
 #include "actors/stage.hpp"
 #include "actors/store.hpp"
+#include "runtime/training_state.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -140,7 +141,10 @@ setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_op
   auto setup = std::make_shared<run_setup>();
   setup->spec = spec;
   setup->family = options.family != nullptr ? options.family : &find_family(spec.model.family);
-  setup->pipeline = make_plan(spec, *setup->family);
+  setup->pipeline = options.pipeline != nullptr ? *options.pipeline : make_plan(spec, *setup->family);
+  if (options.resume != nullptr)
+    expect_same_versions(*options.resume, spec, setup->pipeline.order);
+  setup->spec.training.gradient_groups = setup->pipeline.gradient_groups; // settled, for the report and checkpoints
   setup->data = &data;
   setup->options = &options;
   setup->processors = processors;
@@ -174,8 +178,12 @@ void introduce(const company& everyone, const std::shared_ptr<const company>& se
     tell(rank, introduction{seen_by_ranks});
 }
 
+std::uint32_t usable_processors() {
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
 run_report run_pipeline(const run_spec& spec, const data_source& data, const run_options& options) {
-  const std::uint32_t threads = std::max(1U, std::thread::hardware_concurrency());
+  const std::uint32_t threads = usable_processors();
   const setup_ptr setup = make_setup(spec, data, options, threads);
   expect_threads(threads + side_threads);
   run_config config(threads);

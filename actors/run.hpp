@@ -11,6 +11,9 @@ namespace troupe {
 /// here with its text. All actors have ended when this returns.
 run_report run_pipeline(const run_spec& spec, const data_source& data, const run_options& options);
 
+/// How many ranks a run lets compute at once: one for each processor of the machine.
+std::uint32_t usable_processors();
+
 /// Where the recorder and the store run: on threads of their own, where disk and callbacks delay no rank, or on the
 /// system's scheduler, as the deterministic tests need it.
 enum class side_actors { own_threads, scheduled };

@@ -60,6 +60,7 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
       accepting<target_message>(self),
       accepting<activation_message>(self),
       accepting<gradient_message>(self),
+      accepting<group_gradient_message>(self),
       accepting<tied_gradient_message>(self),
       accepting<tied_value_message>(self),
       accepting<step_opening>(self),

@@ -1,16 +1,18 @@
 #include "cli/schedule_command.hpp"
 
 #include "cli/schedule_formats.hpp"
+#include "cli/schedule_source.hpp"
 #include "model/error.hpp"
 #include "runtime/report.hpp"
+#include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/check.hpp"
 #include "runtime/schedule/csv.hpp"
+#include "runtime/schedule/search/search.hpp"
 #include "runtime/schedule/simulate.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -25,155 +27,40 @@ namespace troupe {
 namespace {
 
 struct schedule_options {
-  schedule_request request = {.name = "", .ranks = 0, .microbatches = 0}; ///< 0: not given
+  schedule_source source;
   std::string format = "grid";
-  std::string cost;
-  std::uint32_t processors = 0;
-  std::string compare; ///< more names, with commas between them
-  std::string output;  ///< empty: stdout
+  std::string output; ///< empty: stdout
   bool check = false;
   bool list = false;
 };
 
-double parse_time(std::string_view term, const std::string& text) {
-  std::size_t used = 0;
-  double value = -1.0;
-  try {
-    value = std::stod(text, &used);
-  } catch (const std::exception&) {
-    used = std::string::npos;
-  }
-  if (used != text.size() || !std::isfinite(value) || value < 0.0)
-    throw spec_error(fmt::format("--cost: found '{}', expected a time of at least 0, as in f=1.5", term));
-  return value;
-}
-
-/// Reads "f=1,i=1,w=1,comm=0"; what is not named keeps that value.
-simulation_costs parse_costs(const std::string& text) {
-  simulation_costs costs;
-  stage_cost& stage = costs.stages.emplace_back();
-  const std::array<std::pair<std::string_view, double&>, 4> names{
-      {{"f", stage.forward}, {"i", stage.backward_input}, {"w", stage.backward_weight}, {"comm", costs.communication}}};
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const std::string_view term = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), term.size() + 1));
-    const std::size_t equals = term.find('=');
-    const auto* const named = std::find_if(std::begin(names), std::end(names), [&](const auto& one) {
-      return equals != std::string_view::npos && one.first == term.substr(0, equals);
-    });
-    if (named == std::end(names))
-      throw spec_error(fmt::format("--cost: found '{}', expected f=, i=, w= or comm= and a time", term));
-    named->second = parse_time(term, std::string(term.substr(equals + 1)));
-  }
-  return costs;
-}
-
-schedule load_schedule(const schedule_options& options) {
-  schedule_request request = options.request;
-  if (!request.name.ends_with(".csv")) {
-    if (request.ranks == 0 || request.microbatches == 0)
-      throw spec_error(fmt::format("schedule '{}': found no {}, expected it with a schedule's name", request.name,
-                                   request.ranks == 0 ? "--stages" : "--microbatches"));
-    return generate_schedule(request);
-  }
-  csv_notes notes;
-  schedule read = read_csv(request.name, &notes);
-  if (notes.bookkeeping > 0)
-    fmt::print(stderr, "note: {}: {} bookkeeping actions such as SEND_F are read over\n", request.name,
-               notes.bookkeeping);
-  const auto require = [&](std::uint32_t held, std::uint32_t given, const char* flag) {
-    if (given != 0 && given != held)
-      throw spec_error(fmt::format("{}: found {}, expected {} as in {}", flag, given, held, request.name));
-  };
-  require(read.ranks, request.ranks, "--stages");
-  require(read.microbatches, request.microbatches, "--microbatches");
-  require(read.stages() / read.ranks, request.chunks, "--chunks");
-  if (request.group_size != 0 || request.waves != 1)
-    throw spec_error(fmt::format("{}: found it with {}, expected none, as the file has the order", request.name,
-                                 request.group_size != 0 ? "--group-size" : "--waves"));
-  return read;
-}
-
-std::vector<std::string> compared_names(const schedule_options& options) {
-  std::vector<std::string> names{options.request.name};
-  std::string_view rest = options.compare;
-  for (bool more = !rest.empty(); more;) {
-    const std::size_t comma = rest.find(',');
-    names.emplace_back(rest.substr(0, comma));
-    more = comma != std::string_view::npos;
-    rest.remove_prefix(more ? comma + 1 : rest.size());
-  }
-  return names;
-}
-
-/// Of a schedule that is compared: it gets those options that it has a use for.
-schedule_request request_of(const std::string& name, schedule_request asked) {
-  asked.name = name;
-  if (!name.ends_with(".csv"))
-    return without_unused_options(asked);
-  return {.name = name, .ranks = asked.ranks, .microbatches = asked.microbatches};
-}
-
-/// An option that no compared schedule has a use for is a mistake, as it is for a single one.
-void expect_used(const schedule_request& asked, const std::vector<schedule_options>& compared) {
-  const auto require = [&](std::uint32_t schedule_request::*option, const char* flag) {
-    const auto takes = [&](const schedule_options& one) { return one.request.*option == asked.*option; };
-    if (std::none_of(compared.begin(), compared.end(), takes))
-      throw spec_error(fmt::format("{}: found {}, expected none, as no schedule of --compare leaves a choice of it",
-                                   flag, asked.*option));
-  };
-  require(&schedule_request::chunks, "--chunks");
-  require(&schedule_request::group_size, "--group-size");
-  require(&schedule_request::waves, "--waves");
-}
-
-std::vector<schedule> load_all(const schedule_options& options) {
-  if (options.compare.empty())
-    return {load_schedule(options)};
-  std::vector<schedule_options> compared;
-  for (const std::string& name : compared_names(options)) {
-    compared.push_back(options);
-    compared.back().request = request_of(name, options.request);
-  }
-  expect_used(options.request, compared);
-  std::vector<schedule> plans;
-  plans.reserve(compared.size());
-  for (const schedule_options& one : compared)
-    plans.push_back(load_schedule(one));
-  return plans;
-}
-
-/// Times are those of a stage of a model that is cut into `stages`; the same model cut into other stages has others.
-simulation_costs recut(simulation_costs costs, std::uint32_t stages, const schedule& plan) {
-  const double part = static_cast<double>(stages) / plan.stages();
-  for (stage_cost& one : costs.stages)
-    one = {one.forward * part, one.backward_input * part, one.backward_weight * part};
-  return costs;
-}
-
-std::string describe_all(const std::vector<schedule>& plans) {
+std::string describe_all(const std::vector<costed_schedule>& loaded) {
   std::string text;
-  for (const schedule& plan : plans)
-    text += (text.empty() ? "" : "\n") + describe_facts(plan, check_schedule(plan));
+  for (const costed_schedule& one : loaded)
+    text += (text.empty() ? "" : "\n") + describe_facts(one.plan, check_schedule(one.plan));
   return text;
 }
 
+constexpr std::uint32_t joined_steps_shown = 3;
+
 std::string show(const schedule_options& options) {
-  simulation_costs costs = parse_costs(options.cost);
-  costs.processors = options.processors;
-  const std::vector<schedule> plans = load_all(options);
+  const std::vector<costed_schedule> loaded = load_schedules(options.source);
   if (options.check)
-    return describe_all(plans);
-  if (options.format == "csv" && plans.size() > 1)
+    return describe_all(loaded);
+  if (options.format == "csv" && loaded.size() > 1)
     throw spec_error("--format: found csv with --compare, expected grid, json or svg, as a file has one schedule");
   std::vector<timed_schedule> shown;
-  for (const schedule& plan : plans) {
+  for (const auto& [plan, costs] : loaded) {
     schedule_facts facts = check_schedule(plan);
     if (options.format == "csv")
       return to_csv(plan);
-    const bool single = plans.size() == 1;
-    shown.push_back({plan, std::move(facts), simulate(plan, single ? costs : recut(costs, plans[0].ranks, plan))});
+    if (plan.asynchronous) {
+      // One step shows nothing of it: its steps run into one another.
+      const schedule joined = unrolled(plan, joined_steps_shown);
+      shown.push_back({joined, std::move(facts), simulate(joined, costs), simulate_steady_step(plan, costs)});
+    } else {
+      shown.push_back({plan, std::move(facts), simulate(plan, costs)});
+    }
   }
   if (options.format == "json")
     return as_json(shown);
@@ -183,7 +70,7 @@ std::string show(const schedule_options& options) {
 }
 
 std::string list_names() {
-  return fmt::format("{}\n", fmt::join(schedule_names(), "\n"));
+  return fmt::format("{}\n", fmt::join(all_schedule_names(), "\n"));
 }
 
 void write(const std::string& text, const std::string& output) {
@@ -194,7 +81,7 @@ void write(const std::string& text, const std::string& output) {
 }
 
 void run(const schedule_options& options) {
-  if (!options.list && options.request.name.empty())
+  if (!options.list && options.source.request.name.empty())
     throw spec_error("schedule: found no name, expected that of a schedule (--list prints all) or of a .csv file");
   write(options.list ? list_names() : show(options), options.output);
 }
@@ -227,6 +114,7 @@ std::string describe_command() {
       "Schedules:\n";
   for (const std::string& name : schedule_names())
     text += fmt::format("  {:<16} {}\n", name, schedule_summary(name));
+  text += fmt::format("  {:<16} {}\n", searched_schedule_name, searched_schedule_summary);
   return text;
 }
 
@@ -235,24 +123,26 @@ std::string describe_command() {
 void add_schedule_command(CLI::App& app) {
   const auto options = std::make_shared<schedule_options>();
   CLI::App* const command = app.add_subcommand("schedule", describe_command());
-  command->add_option("schedule", options->request.name, "A schedule's name, or a file that ends in .csv");
+  command->add_option("schedule", options->source.request.name, "A schedule's name, or a file that ends in .csv");
   command->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const CLI::Validator at_least_one = CLI::Range(1U, std::numeric_limits<std::uint32_t>::max()).description("");
-  command->add_option("--stages", options->request.ranks, "Ranks p of the pipeline")->check(at_least_one);
+  command->add_option("--stages", options->source.request.ranks, "Ranks p of the pipeline")->check(at_least_one);
   command
-      ->add_option("--microbatches", options->request.microbatches,
+      ->add_option("--microbatches", options->source.request.microbatches,
                    "Microbatches m of a step; more of them make the bubble a smaller part")
       ->check(at_least_one);
   command
-      ->add_option("--chunks", options->request.chunks,
-                   "Stages v of each rank [what the schedule needs; 2 where there is a choice]")
+      ->add_option("--chunks", options->source.request.chunks,
+                   "Stages v of each rank [what the schedule needs; 2 where there is a choice; auto tries 1, 2 and 4]")
       ->check(at_least_one);
   command
-      ->add_option("--group-size", options->request.group_size,
+      ->add_option("--group-size", options->source.request.group_size,
                    "Microbatches that visit a chunk in a row, of the interleaved schedules [m / max(1, m / p), as in "
                    "PyTorch]")
       ->check(at_least_one);
-  command->add_option("--waves", options->request.waves, "Waves of hanayo")->check(at_least_one)->capture_default_str();
+  command->add_option("--waves", options->source.request.waves, "Waves of hanayo")
+      ->check(at_least_one)
+      ->capture_default_str();
   command
       ->add_option(
           "--format", options->format,
@@ -261,14 +151,21 @@ void add_schedule_command(CLI::App& app) {
       ->check(CLI::IsMember({"grid", "csv", "json", "svg"}))
       ->capture_default_str();
   command->add_option(
-      "--cost", options->cost,
-      "Times of one stage's passes over a microbatch, and of sending one result to another rank; B takes "
-      "i + w [f=1,i=1,w=1,comm=0]");
+      "--cost", options->source.cost,
+      "What one stage costs: the times of its passes over a microbatch (f, i, w; B takes i + w), of its optimizer once "
+      "a step (opt), and of sending one result to another rank (comm). A link that carries one result after another: "
+      "out is the size of a result, bandwidth sizes per time. Memory: weights, and stash of one microbatch. Stages "
+      "that differ: f=1/1/2/3. Units of times, if any: s, ms, us. For auto the numbers are those of as many stages as "
+      "ranks, which it may cut further; with more numbers, those of the model's layers [f=1,i=1,w=1,opt=0,comm=0]");
   command
-      ->add_option("--processors", options->processors,
+      ->add_option("--memory-limit", options->source.memory_limit,
+                   "Of auto: microbatches that a rank may hold, each of its v stages counting 1 / v [p, as 1f1b]")
+      ->check(at_least_one);
+  command
+      ->add_option("--processors", options->source.processors,
                    "How many ranks can compute at once, as on a machine with fewer cores than ranks; 0: all")
       ->capture_default_str();
-  command->add_option("--compare", options->compare, "More schedules to show below the first one")
+  command->add_option("--compare", options->source.compare, "More schedules to show below the first one")
       ->type_name("NAME|FILE.csv,...");
   command->add_option("-o,--output", options->output, "Where to write instead of standard output")->type_name("FILE");
   command->add_flag("--list", options->list, "Print just the names of all schedules, one a line");

@@ -1,6 +1,7 @@
 #include "cli/train_command.hpp"
 
 #include "actors/run.hpp"
+#include "cli/chosen_plan.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/progress.hpp"
@@ -8,8 +9,10 @@
 #include "model/error.hpp"
 #include "runtime/data.hpp"
 #include "runtime/generation.hpp"
+#include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
+#include "runtime/schedule/csv.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -35,6 +38,8 @@ struct train_request {
   std::string trace;
   std::string timeline;
   std::string report;
+  bool one_thread = false;
+  std::string save_schedule;
   bool print_spec = false;
   bool quiet = false;
 };
@@ -99,6 +104,8 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
       base.checkpoint.directory = fs::absolute(resumed->path()).parent_path().string(); // it may have been moved since
   }
   run_spec spec = request.flags.apply(base);
+  if (resumed && spec.training.gradient_groups == 0)
+    spec.training.gradient_groups = base.training.gradient_groups; // left open, as the former run has settled it
   validate(spec);
   if (resumed)
     resumed->expect_same_run(spec);
@@ -119,7 +126,8 @@ void expect_distinct_files(const train_request& request, const run_spec& spec) {
                                                              {"pipeline.schedule", spec.pipeline.schedule}};
   for (const auto& [flag, file] : {std::pair<std::string, std::string>{"--report", request.report},
                                    {"--trace", request.trace},
-                                   {"--timeline", request.timeline}}) {
+                                   {"--timeline", request.timeline},
+                                   {"--save-schedule", request.save_schedule}}) {
     for (const auto& [name, other] : others)
       if (same_file(file, other))
         throw spec_error(
@@ -130,7 +138,7 @@ void expect_distinct_files(const train_request& request, const run_spec& spec) {
 
 void expect_outputs(const train_request& request, const run_spec& spec) {
   expect_distinct_files(request, spec);
-  for (const std::string& file : {request.report, request.trace, request.timeline})
+  for (const std::string& file : {request.report, request.trace, request.timeline, request.save_schedule})
     if (!file.empty())
       expect_writable(file);
   if (spec.checkpoint.directory.empty())
@@ -153,6 +161,21 @@ void finish(const train_request& request, const run_report& report, const std::s
     write_text_file(request.report, to_json(report, TROUPE_VERSION));
   if (report.interrupted)
     throw CLI::RuntimeError(exit_interrupted);
+}
+
+/// Runs what the spec asks for. Throws CLI::RuntimeError when the user interrupted it before its first step.
+run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options) {
+  if (spec.pipeline.schedule == "reference")
+    return run_reference(spec, data, options);
+  const std::optional<plan> chosen = spec.pipeline.schedule == searched_schedule_name
+                                         ? choose_plan(spec, data, options)
+                                         : make_plan(spec, find_family(spec.model.family));
+  if (!chosen)
+    throw CLI::RuntimeError(exit_interrupted);
+  if (!request.save_schedule.empty())
+    write_text_file(request.save_schedule, to_csv(chosen->order));
+  options.pipeline = &*chosen;
+  return request.one_thread ? run_one_thread(spec, data, options) : run_pipeline(spec, data, options);
 }
 
 void train(const train_request& request) {
@@ -179,8 +202,7 @@ void train(const train_request& request) {
                               .on_validation = [&](const validation_point& at) { shown.show(at); },
                               .on_checkpoint = [&](const std::string& path) { generation = path; },
                               .interrupts = &interrupts.count()};
-    report =
-        spec.pipeline.schedule == "reference" ? run_reference(spec, data, options) : run_pipeline(spec, data, options);
+    report = run(request, spec, data, options);
   }
   finish(request, report, generation);
 }
@@ -195,6 +217,10 @@ void add_train_command(CLI::App& program) {
   const auto take_last = CLI::MultiOptionPolicy::TakeLast;
   command->add_flag("--print-spec", request->print_spec, "write the full run spec in force, and run nothing")
       ->group("Run spec");
+  command
+      ->add_flag("--one-thread", request->one_thread,
+                 "run the schedule's lists on one thread, without actors: the yardstick of the asynchronous schedules")
+      ->group("Pipeline");
   command->add_option("--resume", request->resume, "go on from the newest checkpoint in a directory")
       ->type_name("DIR")
       ->multi_option_policy(take_last)
@@ -211,6 +237,12 @@ void add_train_command(CLI::App& program) {
       ->group("Output");
   command->add_option("--report", request->report, "losses, rates, ranks and hashes of the run, as JSON")
       ->type_name("FILE.json")
+      ->multi_option_policy(take_last)
+      ->group("Output");
+  command
+      ->add_option("--save-schedule", request->save_schedule,
+                   "the list of the run, for --schedule FILE.csv and `troupe schedule FILE.csv`")
+      ->type_name("FILE.csv")
       ->multi_option_policy(take_last)
       ->group("Output");
   command->add_flag("--quiet", request->quiet, "no progress, only the summary")->group("Output");

@@ -33,6 +33,8 @@ constexpr auto table = std::to_array<train_flag>({
     {"--microbatches", "training.microbatches", "M", "Training", "in a step"},
     {"--microbatch-size", "training.microbatch_size", "B", "Training", "sequences in a microbatch"},
     {"--seed", "training.seed", "S", "Training", "of weights, data order and dropout"},
+    {"--gradient-groups", "training.gradient_groups", "K", "Training",
+     "groups of microbatches whose gradients are added up apart; 0: what the schedule needs (1, or 2 with two copies)"},
     {"--stop-after", "training.stop_after", "N", "Training", "end after step N, to be resumed later; 0: run all"},
 
     {"--optimizer", "optimizer.kind", "KIND", "Optimizer", "adamw or sgd"},
@@ -49,10 +51,13 @@ constexpr auto table = std::to_array<train_flag>({
 
     {"--stages", "pipeline.stages", "P", "Pipeline", "ranks that the model is cut over"},
     {"--chunks", "pipeline.chunks", "V", "Pipeline", "stages on each rank; 0: what the schedule needs"},
-    {"--schedule", "pipeline.schedule", "NAME", "Pipeline", "see `troupe schedule --help`; or FILE.csv, or reference"},
+    {"--schedule", "pipeline.schedule", "NAME", "Pipeline",
+     "see `troupe schedule --help`; or FILE.csv, or reference; auto measures first, then searches"},
     {"--group-size", "pipeline.group_size", "G", "Pipeline",
      "microbatches that visit a chunk in a row (interleaved schedules); 0: about P"},
     {"--waves", "pipeline.waves", "W", "Pipeline", "times that a microbatch runs down the ranks and up again (hanayo)"},
+    {"--memory-limit", "pipeline.memory_limit", "N", "Pipeline",
+     "microbatches that a rank may hold at once (auto); 0: as many as stages, as 1f1b"},
     {"--partition", "pipeline.partition", "N,N,..", "Pipeline", "layers of each stage; by default balanced by cost"},
     {"--recompute", "pipeline.recompute", "KIND", "Pipeline", "none, or full: keep only each layer's input"},
     {"--threads-per-stage", "pipeline.threads_per_stage", "K", "Pipeline",

@@ -21,10 +21,10 @@ double measured_bubble(const std::vector<slice_batch>& slices) {
   return span > 0.0 ? 1.0 - busy / (static_cast<double>(slices.size()) * span) : 0.0;
 }
 
-journal::journal(journal_setup setup) : setup_(setup) {
+journal::journal(journal_setup setup) : setup_(std::move(setup)) {
   report_.first_step = setup_.first_step;
   report_.spec = *setup_.spec;
-  report_.schedule = setup_.pipeline == nullptr ? "reference" : setup_.pipeline->order.name;
+  report_.schedule = setup_.pipeline == nullptr ? setup_.trainer : setup_.pipeline->order.name;
   if (!setup_.options->timeline.empty())
     open_timeline(); // first, so that one that is refused leaves no trace file behind
   if (!setup_.options->trace.empty())
@@ -105,7 +105,10 @@ void journal::tell(const step_closed& closing, const std::vector<slice_batch>& s
 void journal::measure(const std::vector<slice_batch>& slices) {
   if (slices.empty())
     return;
-  bubbles_.push_back(measured_bubble(slices));
+  bubbles_.push_back(bubble_of(slices));
+  // The first step touches all memory for the first time, so it is no measure of the others.
+  if (bubbles_.size() == 2)
+    durations_.clear();
   for (const slice_batch& batch : slices)
     for (const action_slice& slice : batch.slices) {
       total& sum = durations_[{slice.what.stage, slice.what.op}];
@@ -114,21 +117,53 @@ void journal::measure(const std::vector<slice_batch>& slices) {
     }
 }
 
+/// Steps that run into one another have no span of their own. There a rank's time in a step begins where its last one
+/// ended, and idle is what it did not work of that.
+double journal::bubble_of(const std::vector<slice_batch>& slices) {
+  if (!setup_.pipeline->order.asynchronous)
+    return measured_bubble(slices);
+  double busy = 0.0;
+  double time = 0.0;
+  for (const slice_batch& batch : slices) {
+    if (batch.slices.empty())
+      continue;
+    for (const action_slice& slice : batch.slices)
+      busy += slice.end - slice.start;
+    const auto before = ends_.try_emplace(batch.rank, batch.slices.front().start).first;
+    time += batch.slices.back().end - before->second;
+    before->second = batch.slices.back().end;
+  }
+  return time > 0.0 ? 1.0 - busy / time : 0.0;
+}
+
+std::vector<stage_cost> journal::mean_costs() const {
+  const auto mean = [&](std::uint32_t stage, operation op) {
+    const auto found = durations_.find({stage, op});
+    return found == durations_.end() ? 0.0 : found->second.mean();
+  };
+  std::vector<stage_cost> costs;
+  for (std::uint32_t stage = 0; stage < setup_.pipeline->order.stages(); ++stage) {
+    const double backward = mean(stage, operation::backward);
+    costs.push_back({mean(stage, operation::forward), mean(stage, operation::backward_input) + backward / 2,
+                     mean(stage, operation::backward_weight) + backward / 2});
+  }
+  return costs;
+}
+
+void journal::report_stages() {
+  const std::vector<stage_cost> costs = mean_costs();
+  for (std::uint32_t stage = 0; stage < costs.size(); ++stage)
+    report_.stages.push_back({stage, setup_.pipeline->rank_of(stage, 0), setup_.pipeline->stages[stage], costs[stage]});
+}
+
 std::optional<simulation> journal::predict() const {
   if (setup_.pipeline == nullptr || durations_.empty())
     return std::nullopt;
   simulation_costs costs;
   costs.processors = setup_.processors;
-  const auto mean = [&](std::uint32_t stage, operation op) {
-    const auto found = durations_.find({stage, op});
-    return found == durations_.end() ? 0.0 : found->second.mean();
-  };
-  for (std::uint32_t stage = 0; stage < setup_.pipeline->order.stages(); ++stage) {
-    const double backward = mean(stage, operation::backward);
-    costs.stages.push_back({mean(stage, operation::forward), mean(stage, operation::backward_input) + backward / 2,
-                            mean(stage, operation::backward_weight) + backward / 2});
-  }
-  return simulate(setup_.pipeline->order, costs);
+  costs.stages = mean_costs();
+  const schedule& order = setup_.pipeline->order;
+  return order.asynchronous ? simulate_joined_step(order, costs) : simulate(order, costs);
 }
 
 run_report journal::finish() {
@@ -140,6 +175,8 @@ run_report journal::finish() {
   report_.interrupted = end_->interrupted;
   for (std::uint32_t rank = 0; rank < batches_per_step(); ++rank)
     report_.ranks.push_back({rank, "local", setup_.pipeline->stages_of(rank), end_->usage[rank]});
+  if (setup_.pipeline != nullptr)
+    report_stages();
   if (!bubbles_.empty())
     report_.bubble_fraction = median_after_warmup(bubbles_);
   if (const std::optional<simulation> predicted = predict()) {

@@ -67,6 +67,16 @@ json rank_to_json(const rank_report& rank) {
           {"recomputed_microbatches", rank.usage.recomputed_microbatches}};
 }
 
+json stage_to_json(const stage_report& stage) {
+  return {{"stage", stage.stage},
+          {"rank", stage.rank},
+          {"first_layer", stage.layers.first},
+          {"layers", stage.layers.size()},
+          {"forward_seconds", stage.seconds.forward},
+          {"backward_input_seconds", stage.seconds.backward_input},
+          {"backward_weight_seconds", stage.seconds.backward_weight}};
+}
+
 json optional_to_json(const std::optional<double>& value) {
   return value ? json(*value) : json(nullptr);
 }
@@ -119,6 +129,7 @@ std::string to_json(const run_report& report, const std::string& version) {
                                                       })},
                          {"step_seconds", report.step_seconds},
                          {"ranks", list_to_json(report.ranks, rank_to_json)},
+                         {"stages", list_to_json(report.stages, stage_to_json)},
                          {"recoveries", json::array()},
                          {"spec", spec_to_json(report.spec)}};
   // Names of nodes and files may be any bytes; JSON is UTF-8. nlohmann writes the shortest digits that give a double

@@ -1,7 +1,9 @@
 // The report: what a run did, for people (a few lines) and for programs (--report FILE.json).
 #pragma once
 
+#include "runtime/partition.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/schedule/simulate.hpp"
 #include "runtime/traffic.hpp"
 
 #include <cstddef>
@@ -18,6 +20,13 @@ struct rank_report {
   std::string node = "local";
   std::vector<std::uint32_t> stages;
   rank_usage usage;
+};
+
+struct stage_report {
+  std::uint32_t stage = 0;
+  std::uint32_t rank = 0;
+  layer_range layers;
+  stage_cost seconds; ///< mean times of its passes over a microbatch; B counts for I and W, half each
 };
 
 struct validation_point {
@@ -39,6 +48,7 @@ struct run_report {
   std::optional<double> predicted_bubble_fraction; ///< the simulator's, from the measured times of the actions
   double model_flops_per_second = 0.0;
   std::vector<rank_report> ranks;
+  std::vector<stage_report> stages;
   std::string schedule;
   bool interrupted = false;
   run_spec spec;

@@ -49,6 +49,7 @@ void write_training(const training_spec& from, proto::TrainingSpec& to) {
   to.set_microbatch_size(from.microbatch_size);
   to.set_seed(from.seed);
   to.set_stop_after(from.stop_after);
+  to.set_gradient_groups(from.gradient_groups);
 }
 
 void write_optimizer(const optimizer_spec& from, proto::OptimizerSpec& to) {
@@ -74,6 +75,7 @@ void write_pipeline(const pipeline_spec& from, proto::PipelineSpec& to) {
   to.set_partition(from.partition);
   to.set_group_size(from.group_size);
   to.set_waves(from.waves);
+  to.set_memory_limit(from.memory_limit);
 }
 
 model_spec read_model(const proto::ModelSpec& from) {
@@ -110,7 +112,8 @@ pipeline_spec read_pipeline(const proto::PipelineSpec& from) {
           .threads_per_stage = from.threads_per_stage(),
           .partition = from.partition(),
           .group_size = from.group_size(),
-          .waves = from.waves()};
+          .waves = from.waves(),
+          .memory_limit = from.memory_limit()};
 }
 
 } // namespace
@@ -143,7 +146,8 @@ run_spec from_message(const proto::RunSpec& message) {
                        .microbatches = training.microbatches(),
                        .microbatch_size = training.microbatch_size(),
                        .seed = training.seed(),
-                       .stop_after = training.stop_after()},
+                       .stop_after = training.stop_after(),
+                       .gradient_groups = training.gradient_groups()},
           .optimizer = read_optimizer(message.optimizer()),
           .pipeline = read_pipeline(message.pipeline()),
           .validation = {.every = message.validation().every(), .microbatches = message.validation().microbatches()},

@@ -92,6 +92,9 @@ void check_training(const training_spec& training) {
   if (training.stop_after > training.steps)
     refuse("training.stop_after", std::to_string(training.stop_after),
            fmt::format("0 to training.steps ({})", training.steps));
+  if (training.gradient_groups > 0 && training.microbatches % training.gradient_groups != 0)
+    refuse("training.gradient_groups", std::to_string(training.gradient_groups),
+           fmt::format("0, or a number that divides training.microbatches ({})", training.microbatches));
 }
 
 void check_optimizer(const optimizer_spec& optimizer) {
@@ -120,8 +123,13 @@ void check_pipeline(const pipeline_spec& pipeline) {
   expect_range<std::uint32_t>("pipeline.chunks", pipeline.chunks, 0, 4096);
   expect_range<std::uint32_t>("pipeline.group_size", pipeline.group_size, 0, 65536);
   expect_range<std::uint32_t>("pipeline.waves", pipeline.waves, 1, 2048);
+  expect_range<std::uint32_t>("pipeline.memory_limit", pipeline.memory_limit, 0, 65536);
+  if (pipeline.memory_limit > 0 && pipeline.schedule != searched_schedule_name && pipeline.schedule != "reference")
+    refuse("pipeline.memory_limit", std::to_string(pipeline.memory_limit),
+           fmt::format("0, as pipeline.schedule is {} and only auto searches within a limit", pipeline.schedule));
   if (!is_csv(pipeline.schedule)) {
     std::vector<std::string> known = schedule_names();
+    known.emplace_back(searched_schedule_name);
     known.emplace_back("reference");
     known.emplace_back("FILE.csv");
     expect_word("pipeline.schedule", pipeline.schedule, known);
@@ -170,7 +178,7 @@ void check_partition(const run_spec& spec, const model_family& family) {
   if (pipeline.schedule == "reference" || (from_file && pipeline.chunks == 0))
     return;
   const std::int64_t layers = family.layer_count(spec.model);
-  const std::uint32_t chunks = pipeline.chunks > 0 ? pipeline.chunks : chunks_of(to_request(spec));
+  const std::uint32_t chunks = least_chunks(spec);
   const std::uint32_t stages = pipeline.stages * chunks; // each at most 4096
   if (stages > layers)
     refuse(

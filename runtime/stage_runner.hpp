@@ -2,6 +2,7 @@
 // returns what to send. Knows neither actors nor threads; time comes from a clock that is passed in.
 #pragma once
 
+#include "runtime/gradient_groups.hpp"
 #include "runtime/message_box.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/run_spec.hpp"
@@ -31,9 +32,18 @@ struct rank_setup {
   run_clock clock;
 };
 
-using rank_output = std::variant<activation_message, gradient_message, tied_gradient_message, tied_value_message,
-                                 loss_message, credit_message, step_report, slice_batch, rank_snapshot, digest_report>;
+using rank_output = std::variant<activation_message, gradient_message, group_gradient_message, tied_gradient_message,
+                                 tied_value_message, loss_message, credit_message, step_report, slice_batch,
+                                 rank_snapshot, digest_report>;
 using rank_outputs = std::vector<rank_output>;
+
+/// An action with the step that its microbatch belongs to.
+struct placed_action {
+  step_id at;
+  action what; ///< microbatch 0..m-1 of that step
+
+  message_place place() const { return {at, what.stage, what.microbatch}; }
+};
 
 /// Invariants, whatever arrives in whatever order:
 /// - actions run in the list's order, each once, and only with all their inputs;
@@ -52,6 +62,7 @@ public:
   void accept(const target_message& in);
   void accept(const activation_message& in);
   void accept(const gradient_message& in);
+  void accept(const group_gradient_message& in);
   void accept(const tied_gradient_message& in);
   void accept(const tied_value_message& in);
   void accept(const step_opening& in);
@@ -66,41 +77,67 @@ public:
 
   /// Messages dropped as stale or repeated.
   std::uint64_t dropped_messages() const { return dropped_; }
-  const rank_usage& usage() const { return usage_; }
+  rank_usage usage() const;
   pool_statistics memory() const { return pool_.statistics(); }
 
 private:
-  enum class phase { idle, running, closing, awaiting_decision };
+  enum class phase { idle, running, exchanging, closing, awaiting_decision };
 
   // Incoming
   bool is_current(const route& via);
   bool is_current(incarnation target);
   bool is_over(const step_id& at) const;
+  std::uint64_t newest_acceptable_step() const;
   template <class Content>
   void admit(message_box<Content>& box, const message_place& place, const Content& content, std::uint32_t limit,
              const char* what);
   void expect_shape(const tensor& values, const message_place& place, const char* what) const;
 
   // What is due
-  bool inputs_ready(const action& next) const;
-  bool all_done() const { return position_ == list().size(); }
-  const std::vector<action>& list() const;
+  bool inputs_ready(const placed_action& next) const;
+  bool all_done() const { return position_ == list_.size(); }
+  /// The action at the present place of the list.
+  placed_action head() const;
+  bool carries_on() const { return current_ && current_->mode == pass_mode::train && end_ == step_end::carry_on; }
+  bool opening_due() const;
   void begin_step();
-  void run_action(const action& next, rank_outputs& out);
+  void run_action(const placed_action& next, rank_outputs& out);
   void close_list(rank_outputs& out);
+  void send_group_gradients(rank_outputs& out);
+  bool group_gradients_here() const;
+  void close_gradients(rank_outputs& out);
   void send_report(rank_outputs& out);
   void apply_decision(rank_outputs& out);
   void send_digests(rank_outputs& out);
 
   // One action
-  pass_context context_for(const action& next);
-  void run_forward(const action& next, rank_outputs& out);
-  void run_backward(const action& next, rank_outputs& out);
-  void release(const action& done, rank_outputs& out);
+  pass_context context_for(const placed_action& next);
+  void run_forward(const placed_action& next, rank_outputs& out);
+  void run_backward(const placed_action& next, rank_outputs& out);
+  void release(const placed_action& done, rank_outputs& out);
   void note_stash();
+  void count_in_group(const action& done);
+
+  // Asynchronous schedules (stage_runner_versions.cpp)
+  bool asynchronous() const { return setup_.pipeline->order.asynchronous.has_value(); }
+  std::uint64_t counted_through(const step_id& at, std::uint32_t microbatch) const;
+  void choose_weights(const placed_action& next);
+  void update_after(const placed_action& done);
+  void send_asynchronous_report(rank_outputs& out);
 
   std::uint32_t last_stage() const { return setup_.pipeline->order.stages() - 1; }
   std::uint32_t microbatches_of(pass_mode mode) const;
+
+  // Copies of the model
+  bool has_two_copies() const { return setup_.pipeline->order.copies() > 1; }
+  /// Which copy of one of its stages this rank holds.
+  std::uint32_t copy_of(std::uint32_t stage) const { return setup_.pipeline->copy_on(setup_.rank, stage); }
+  /// Of the training microbatches that the rank runs the stage on.
+  std::uint32_t first_microbatch_of(std::uint32_t stage) const;
+  bool holds(const message_place& place) const;
+  /// The rank that runs `stage` on a microbatch of the current step.
+  std::uint32_t rank_of(std::uint32_t stage, std::uint32_t microbatch) const;
+
   /// How many messages may wait when the sender keeps at most `peak` microbatches in training.
   std::uint32_t limit_of(pass_mode mode, std::uint32_t peak) const;
   route route_to(std::uint32_t rank) const;
@@ -113,6 +150,7 @@ private:
   rank_setup setup_;
   tensor_pool pool_;
   std::map<std::uint32_t, stage_state> stages_; ///< by stage
+  std::map<std::uint32_t, group_sums> groups_;  ///< by stage; empty when each copy adds up a single group
   std::vector<incarnation> lives_;              ///< the newest known incarnation of each rank
   std::vector<action> evaluation_list_;
   shape activation_shape_;
@@ -120,10 +158,13 @@ private:
   std::size_t targets_length_ = 0;
 
   phase phase_ = phase::idle;
-  std::optional<step_id> current_;  ///< the step that runs, or the last one that ran
-  std::uint64_t steps_done_ = 0;    ///< training steps whose update is applied
-  std::uint64_t replica_steps_ = 0; ///< the same for the tied parameter's replica
-  std::size_t position_ = 0;        ///< in the list
+  std::optional<step_id> current_;                       ///< the step that runs, or the last one that ran
+  step_end end_ = step_end::flush;                       ///< of that step
+  std::vector<action> list_;                             ///< of that step; microbatches from m on are the next step's
+  std::uint64_t steps_done_ = 0;                         ///< training steps whose update is applied
+  std::uint64_t replica_steps_ = 0;                      ///< the same for the tied parameter's replica
+  std::size_t position_ = 0;                             ///< in the list
+  std::map<std::uint32_t, std::vector<double>> squares_; ///< by stage, of the step's updates; asynchronous schedules
   std::vector<action_slice> slices_;
   rank_usage usage_;
   credit_totals credit_; ///< given so far
@@ -131,13 +172,16 @@ private:
 
   message_box<tensor> activations_;
   message_box<tensor> gradients_;
+  message_box<std::vector<tensor>> group_gradients_; ///< of the other copies of this rank's stages
   message_box<token_block> tokens_;
   message_box<token_block> targets_;
-  std::map<std::uint32_t, token_block> held_tokens_; ///< by microbatch, from F until W
+  /// By microbatch, from F until W. Two steps never have the same one in flight: a rank runs ahead by fewer than are
+  /// left of the step.
+  std::map<std::uint32_t, token_block> held_tokens_;
   std::map<std::uint32_t, token_block> held_targets_;
   tensor tied_gradient_; ///< of the current step, empty until it arrives
   std::optional<tied_value_message> tied_value_;
-  std::optional<step_opening> opening_;
+  std::map<step_id, step_opening> openings_;
   std::optional<step_decision> decision_;
   std::optional<digest_request> digest_request_;
 };

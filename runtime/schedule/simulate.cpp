@@ -1,145 +1,22 @@
 #include "runtime/schedule/simulate.hpp"
 
 #include "model/error.hpp"
-#include "runtime/schedule/needs.hpp"
+#include "runtime/schedule/asynchronous.hpp"
+#include "runtime/schedule/simulate_parts.hpp"
 
 #include <algorithm>
-#include <deque>
-#include <functional>
-#include <queue>
 
 namespace troupe {
 
 namespace {
 
-// At one instant all ranks that finish do so before any rank queues for a processor.
-enum class event_kind : std::uint8_t { finished, ready };
-
-struct event {
-  double time = 0.0;
-  event_kind kind = event_kind::finished;
-  std::uint32_t rank = 0;
-
-  friend auto operator<=>(const event&, const event&) = default;
-};
-
-/// Each rank is in one of four states: blocked (its next action's input does not exist yet), on its way to ready (one
-/// event), in the queue for a processor, or running (one event). So there are never more events than ranks.
-class simulator {
-public:
-  simulator(const schedule& plan, const simulation_costs& costs)
-      : plan_(plan), costs_(costs), end_(plan.stages(), plan.microbatches, not_yet), next_(plan.ranks, 0),
-        unlimited_(costs.processors == 0), free_processors_(costs.processors) {
-    TROUPE_CHECK(costs.stages.size() == 1 || costs.stages.size() == plan.stages(), "one cost, or one for each stage");
-    result_.ranks.resize(plan.ranks);
-    for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
-      result_.ranks[rank].reserve(plan.actions[rank].size());
-  }
-
-  simulation run() {
-    for (std::uint32_t rank = 0; rank < plan_.ranks; ++rank)
-      advance(rank, 0.0);
-    while (!events_.empty()) {
-      const event now = events_.top();
-      events_.pop();
-      if (now.kind == event_kind::finished)
-        finish(now.rank, now.time);
-      else
-        queue_.push_back(now.rank);
-      give_out_processors(now.time);
-    }
-    for (std::uint32_t rank = 0; rank < plan_.ranks; ++rank)
-      TROUPE_CHECK(at_end(rank), "the schedule was checked before");
-    return std::move(result_);
-  }
-
-private:
-  static constexpr double not_yet = -1.0;
-
-  bool at_end(std::uint32_t rank) const { return next_[rank] == plan_.actions[rank].size(); }
-  const action& head(std::uint32_t rank) const { return plan_.actions[rank][next_[rank]]; }
-
-  double duration(const action& one) const {
-    const stage_cost& cost = costs_.stages[costs_.stages.size() == 1 ? 0 : one.stage];
-    switch (one.op) {
-    case operation::forward:
-      return cost.forward;
-    case operation::backward_input:
-      return cost.backward_input;
-    case operation::backward_weight:
-      return cost.backward_weight;
-    case operation::backward:
-      break;
-    }
-    return cost.backward_input + cost.backward_weight;
-  }
-
-  /// Turns to the rank's next action: it is ready when the rank is and its input has arrived. What it takes from its
-  /// own stage came earlier in the same list.
-  void advance(std::uint32_t rank, double now) {
-    if (at_end(rank))
-      return;
-    double ready = now;
-    if (const auto input = taken_from_neighbour(head(rank), plan_.stages())) {
-      const double end = end_[*input];
-      if (end == not_yet)
-        return;
-      const bool same_rank = plan_.rank_of_stage[input->stage] == rank;
-      ready = std::max(now, same_rank ? end : end + costs_.communication);
-    }
-    if (unlimited_)
-      start(rank, ready);
-    else
-      events_.push({ready, event_kind::ready, rank});
-  }
-
-  void start(std::uint32_t rank, double now) {
-    const action& one = head(rank);
-    const double end = now + duration(one);
-    result_.ranks[rank].push_back({one, now, end});
-    events_.push({end, event_kind::finished, rank});
-  }
-
-  void finish(std::uint32_t rank, double now) {
-    const auto given = given_by(head(rank));
-    ++next_[rank];
-    if (!unlimited_)
-      ++free_processors_;
-    if (given) {
-      end_[*given] = now;
-      wake_taker(*given, rank, now);
-    }
-    advance(rank, now);
-  }
-
-  /// A rank whose next action takes `given` was blocked until now: what a ready or running rank takes exists already.
-  void wake_taker(const pass_result& given, std::uint32_t giver, double now) {
-    const auto taker = taker_of(given, plan_.stages());
-    if (!taker)
-      return;
-    const std::uint32_t rank = plan_.rank_of_stage[*taker];
-    if (rank != giver && !at_end(rank) && taken_from_neighbour(head(rank), plan_.stages()) == given)
-      advance(rank, now);
-  }
-
-  void give_out_processors(double now) {
-    while (free_processors_ > 0 && !queue_.empty()) {
-      --free_processors_;
-      start(queue_.front(), now);
-      queue_.pop_front();
-    }
-  }
-
-  const schedule& plan_;
-  const simulation_costs& costs_;
-  result_table<double> end_;      ///< when each result came to be, or not_yet
-  std::vector<std::size_t> next_; ///< by rank: the action it waits for or runs
-  std::priority_queue<event, std::vector<event>, std::greater<>> events_;
-  bool unlimited_;
-  std::uint32_t free_processors_; ///< unused when unlimited
-  std::deque<std::uint32_t> queue_;
-  simulation result_;
-};
+void expect_sizes(const schedule& plan, const simulation_costs& costs) {
+  const auto fits = [&](std::size_t count) { return count == 1 || count == plan.stages(); };
+  TROUPE_CHECK(fits(costs.stages.size()), "one cost, or one for each stage");
+  TROUPE_CHECK(costs.sizes.empty() || fits(costs.sizes.size()), "no sizes, one, or one for each stage");
+  TROUPE_CHECK(costs.links.empty() || costs.links.size() == std::size_t{plan.ranks} * plan.ranks,
+               "no links, or one from each rank to each");
+}
 
 std::uint32_t peak_stash_of(const std::vector<action>& list) {
   std::uint32_t held = 0;
@@ -153,10 +30,62 @@ std::uint32_t peak_stash_of(const std::vector<action>& list) {
   return peak;
 }
 
+/// The most that the stashes of a rank add up to.
+double peak_stash_size(const std::vector<action>& list, const std::vector<stage_size>& sizes) {
+  double held = 0.0;
+  double peak = 0.0;
+  for (const action& one : list) {
+    if (one.op == operation::forward)
+      peak = std::max(peak, held += of_stage(sizes, one.stage).stash);
+    else if (one.op != operation::backward_input)
+      held -= of_stage(sizes, one.stage).stash;
+  }
+  return peak;
+}
+
+std::vector<double> peak_sizes(const schedule& plan, const simulation_costs& costs) {
+  std::vector<double> peaks(plan.ranks, 0.0);
+  if (costs.sizes.empty())
+    return peaks;
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
+    peaks[rank] = peak_stash_size(plan.actions[rank], costs.sizes);
+  for (const std::vector<std::uint32_t>& placement : plan.placements)
+    for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
+      peaks[placement[stage]] += of_stage(costs.sizes, stage).weights;
+  return peaks;
+}
+
+double slowest_optimizer(const schedule& plan, const simulation_costs& costs) {
+  std::vector<double> times(plan.ranks, 0.0);
+  for (const std::vector<std::uint32_t>& placement : plan.placements)
+    for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
+      times[placement[stage]] += of_stage(costs.stages, stage).optimizer;
+  return *std::max_element(times.begin(), times.end());
+}
+
 } // namespace
 
+double duration_of(const action& one, const simulation_costs& costs) {
+  return pass_time(one, of_stage(costs.stages, one.stage));
+}
+
+double network::carry(const pass_result& result, std::uint32_t sender, std::uint32_t receiver, double made) {
+  link_cost link{costs_.communication, costs_.bandwidth};
+  if (!costs_.links.empty())
+    link = costs_.links[std::size_t{sender} * plan_.ranks + receiver];
+  if (link.bandwidth == 0.0 || costs_.sizes.empty())
+    return made + link.latency;
+  // The gradient of a stage's input is as large as the output of the stage before.
+  const std::uint32_t source = result.way == direction::forward ? result.stage : result.stage - 1;
+  double& free = free_[(std::uint64_t{sender} << 32U) | receiver];
+  free = std::max(made, free) + of_stage(costs_.sizes, source).output / link.bandwidth;
+  return free + link.latency;
+}
+
 simulation simulate(const schedule& plan, const simulation_costs& costs) {
-  simulation result = simulator(plan, costs).run();
+  expect_sizes(plan, costs);
+  simulation result;
+  result.ranks = costs.processors == 0 ? simulate_unbounded(plan, costs) : simulate_on_processors(plan, costs);
   double all_busy = 0.0;
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank) {
     const std::vector<timed_action>& ran = result.ranks[rank];
@@ -171,7 +100,52 @@ simulation simulate(const schedule& plan, const simulation_costs& costs) {
   }
   if (result.makespan > 0.0)
     result.bubble_fraction = 1.0 - all_busy / (plan.ranks * result.makespan);
+  result.peak_size = peak_sizes(plan, costs);
+  result.step_time = result.makespan + slowest_optimizer(plan, costs);
   return result;
+}
+
+simulation simulate_joined_step(const schedule& plan, const simulation_costs& costs) {
+  constexpr std::uint32_t before = 3; // steps until each one takes as long as the one before
+  const simulation all = simulate(unrolled(plan, before + 2), costs);
+  simulation result;
+  double begin = all.makespan;
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank) {
+    const std::size_t length = plan.actions[rank].size();
+    const std::size_t first = before * length + plan.asynchronous->ahead[rank];
+    const auto from = all.ranks[rank].begin() + static_cast<std::ptrdiff_t>(first);
+    result.ranks.emplace_back(from, from + static_cast<std::ptrdiff_t>(length));
+    begin = std::min(begin, from->start);
+  }
+  for (std::vector<timed_action>& ran : result.ranks) {
+    double busy = 0.0;
+    for (timed_action& one : ran) {
+      one = {
+          {one.what.stage, one.what.op, one.what.microbatch % plan.microbatches}, one.start - begin, one.end - begin};
+      busy += one.end - one.start;
+    }
+    result.busy.push_back(busy);
+    result.span.push_back(ran.back().end - ran.front().start);
+    result.makespan = std::max(result.makespan, ran.back().end);
+  }
+  result.bubble_fraction = simulate_steady_step(plan, costs).bubble_fraction;
+  result.peak_stash = all.peak_stash;
+  return result;
+}
+
+steady_step simulate_steady_step(const schedule& plan, const simulation_costs& costs) {
+  if (!plan.asynchronous) {
+    const simulation whole = simulate(plan, costs);
+    return {whole.makespan, whole.bubble_fraction};
+  }
+  constexpr std::uint32_t ramp = 3; // steps until each one takes as long as the one before
+  const simulation shorter = simulate(unrolled(plan, ramp), costs);
+  const simulation longer = simulate(unrolled(plan, ramp + 1), costs);
+  const double seconds = longer.makespan - shorter.makespan;
+  double busy = 0.0;
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
+    busy += longer.busy[rank] - shorter.busy[rank];
+  return {seconds, seconds > 0.0 ? 1.0 - busy / (plan.ranks * seconds) : 0.0};
 }
 
 } // namespace troupe

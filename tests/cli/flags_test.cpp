@@ -43,6 +43,7 @@ const std::vector<std::pair<std::string, std::string>> other_values = {
     {"training.microbatch_size", "3"},
     {"training.seed", "18446744073709551615"},
     {"training.stop_after", "50"},
+    {"training.gradient_groups", "4"},
     {"optimizer.kind", "sgd"},
     {"optimizer.learning_rate", "0.3"},
     {"optimizer.minimum_learning_rate", "0.0001"},

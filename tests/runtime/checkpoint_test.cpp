@@ -225,6 +225,14 @@ TEST_CASE("a parameter that is missing or of another shape is refused with both 
              Contains("found no parameter \"h.9.weight\", expected it with shape [3, 2]"));
 }
 
+TEST_CASE("a checkpoint from before there were gradient groups was made with one") {
+  const scratch_directory scratch;
+  small_model model;
+  model.spec().training.gradient_groups = 0;
+  model.write(scratch / "ckpt", 1);
+  CHECK(open(scratch / "ckpt").spec().training.gradient_groups == 1);
+}
+
 TEST_CASE("a run resumes with any setting that leaves the result alone, and with no other") {
   const scratch_directory scratch;
   small_model model;

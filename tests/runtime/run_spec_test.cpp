@@ -22,7 +22,7 @@ run_spec distinct_spec() {
   run_spec spec;
   spec.model = {"mlp", 5, 96, 3, 300, 64, 24, 0.25, true};
   spec.data = {"a \"quoted\"\npath\\", token_format::uint16, 0.125, std::string(64, 'a')};
-  spec.training = {77, 6, 2, std::numeric_limits<std::uint64_t>::max(), 33};
+  spec.training = {77, 6, 2, std::numeric_limits<std::uint64_t>::max(), 33, 3};
   spec.optimizer = {"sgd", 0.1, 1.0 / 3.0, 9, 70, 0.81, 0.91, 1e-7, 0.05, 0.7, 0.5};
   spec.pipeline = {7, 13, "gpipe", recompute::full, 11, "1,2,3", 5, 3};
   spec.validation = {15, 17};
@@ -76,7 +76,7 @@ TEST_CASE("every field can be read and set by its name") {
   for (const std::string& field : field_names())
     set_field(target, field, get_field(source, field));
   CHECK(target == source);
-  CHECK(field_names().size() == 42);
+  CHECK(field_names().size() == 43);
   CHECK(get_field(source, "pipeline.recompute") == "full");
   CHECK(get_field(source, "optimizer.minimum_learning_rate") == "0.3333333333333333");
 }
@@ -212,6 +212,11 @@ TEST_CASE("no number field accepts what is not finite, negative or out of range"
 }
 
 TEST_CASE("fields that contradict each other are refused") {
+  CHECK(refusal_of("training.gradient_groups", "8") == "accepted");
+  for (const std::string groups : {"3", "16"})
+    CHECK(refusal_of("training.gradient_groups", groups) ==
+          "training.gradient_groups: found " + groups +
+              ", expected 0, or a number that divides training.microbatches (8)");
   CHECK_THAT(refusal_of("training.stop_after", "101"), Contains("expected 0 to training.steps (100)"));
   CHECK_THAT(refusal_of("optimizer.minimum_learning_rate", "0.1"), Contains("found 0.1, expected 0 to 0.001"));
   CHECK_THAT(refusal_of("checkpoint.every", "5"), StartsWith("checkpoint.directory: found none"));

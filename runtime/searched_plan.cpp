@@ -1,0 +1,76 @@
+#include "runtime/searched_plan.hpp"
+
+#include "model/error.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+/// For the one number of stages that the user's own partition has.
+stage_cutter cut_as_told(const run_spec& spec, const std::vector<stage_cost>& layers) {
+  const std::uint32_t told = spec.pipeline.stages * searched_chunks(spec.pipeline);
+  const std::vector<layer_range> ranges =
+      parse_partition(spec.pipeline.partition, static_cast<std::int64_t>(layers.size()), told);
+  return [cut = stage_cut{sum_of_layers(layers, ranges), {}}, told](std::uint32_t stages) {
+    return stages == told ? cut : stage_cut{};
+  };
+}
+
+} // namespace
+
+searched_plan search_plan(const run_spec& spec, const std::vector<stage_cost>& layers, std::uint32_t processors) {
+  const pipeline_spec& pipeline = spec.pipeline;
+  const bool told = !pipeline.partition.empty();
+  search_request request{.ranks = pipeline.stages,
+                         .microbatches = spec.training.microbatches,
+                         .chunks = searched_chunks(pipeline),
+                         .memory_limit = pipeline.memory_limit,
+                         .cut = told ? cut_as_told(spec, layers) : cut_between_layers(layers),
+                         .costs = {}};
+  request.costs.processors = processors < pipeline.stages ? processors : 0;
+  searched_plan result;
+  result.found = search_schedule(request);
+  plan& chosen = result.pipeline;
+  chosen.order = result.found.found.plan;
+  chosen.facts = check_schedule(chosen.order);
+  const std::uint32_t stages = chosen.order.stages();
+  chosen.stages = told ? parse_partition(pipeline.partition, static_cast<std::int64_t>(layers.size()), stages)
+                       : balance_layers(total_costs(layers), stages);
+  return result;
+}
+
+std::vector<stage_cost> estimate_pass_costs(const model_spec& model, const model_family& family) {
+  std::vector<stage_cost> costs;
+  for (const double cost : estimate_layer_costs(model, family))
+    costs.push_back({cost, cost, cost, 0.0});
+  return costs;
+}
+
+std::vector<stage_cost> spread_over_layers(const std::vector<stage_cost>& measured,
+                                           const std::vector<layer_range>& stages,
+                                           const std::vector<stage_cost>& estimates) {
+  TROUPE_CHECK(measured.size() == stages.size(), "one measurement a stage");
+  std::vector<stage_cost> layers;
+  const std::vector<stage_cost> sums = sum_of_layers(estimates, stages);
+  for (std::size_t stage = 0; stage < stages.size(); ++stage)
+    for (std::int64_t layer = stages[stage].first; layer < stages[stage].last; ++layer) {
+      const double part = estimates[static_cast<std::size_t>(layer)].forward / sums[stage].forward;
+      const stage_cost& all = measured[stage];
+      layers.push_back(
+          {all.forward * part, all.backward_input * part, all.backward_weight * part, all.optimizer * part});
+    }
+  return layers;
+}
+
+std::string partition_text(const std::vector<layer_range>& stages) {
+  std::string text;
+  for (const layer_range& one : stages)
+    text += fmt::format("{}{}", text.empty() ? "" : ",", one.size());
+  return text;
+}
+
+} // namespace troupe
