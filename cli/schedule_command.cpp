@@ -6,6 +6,7 @@
 #include "runtime/report.hpp"
 #include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/check.hpp"
+#include "runtime/schedule/cost_text.hpp"
 #include "runtime/schedule/csv.hpp"
 #include "runtime/schedule/search/search.hpp"
 #include "runtime/schedule/simulate.hpp"

@@ -1,7 +1,9 @@
 #include "runtime/plan.hpp"
 
 #include "model/error.hpp"
+#include "runtime/emulation.hpp"
 #include "runtime/run_rules.hpp"
+#include "runtime/schedule/cost_text.hpp"
 #include "runtime/schedule/csv.hpp"
 #include "runtime/searched_plan.hpp"
 
@@ -87,10 +89,10 @@ void check_asynchronous(const run_spec& spec) {
   if (spec.training.gradient_groups > 1)
     throw spec_error(
         fmt::format("training.gradient_groups: found {}, expected 1{}", spec.training.gradient_groups, because));
+  if (spec.pipeline.dispatch != dispatch_mode::fixed)
+    throw spec_error(fmt::format("pipeline.dispatch: found reactive, expected static{}", because));
   if (spec.model.tied_head)
     throw spec_error(fmt::format("model.tied_head: found true, expected false{}", because));
-  if (spec.pipeline.dispatch != dispatch_mode::fixed) // an action that overtook might not find its weights' version
-    throw spec_error(fmt::format("pipeline.dispatch: found reactive, expected static{}", because));
 }
 
 } // namespace
@@ -138,6 +140,9 @@ plan make_plan(const run_spec& spec, const model_family& family) {
   if (result.order.asynchronous)
     check_asynchronous(spec);
   result.gradient_groups = find_gradient_groups(spec, result.order);
+  if (spec.pipeline.emulated())
+    expect_stage_count(parse_emulation(spec.pipeline.emulate, "pipeline.emulate").costs, result.order.stages(),
+                       "pipeline.emulate");
   const std::uint32_t stages = result.order.stages();
   const bool balanced = spec.pipeline.partition.empty() || spec.pipeline.schedule == "reference";
   result.stages = balanced ? balance_layers(estimate_layer_costs(spec.model, family), stages)

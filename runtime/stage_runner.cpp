@@ -45,12 +45,12 @@ rank_ready stage_runner::ready() const {
 // What is due
 
 placed_action stage_runner::placed(const action& one) const {
-  placed_action result{*current_, one};
-  if (one.microbatch >= microbatches_of(current_->mode)) {
-    result.what.microbatch -= microbatches_of(current_->mode);
-    ++result.at.step;
+  placed_action next{*current_, one};
+  if (const std::uint32_t microbatches = microbatches_of(current_->mode); one.microbatch >= microbatches) {
+    next.what.microbatch -= microbatches;
+    ++next.at.step;
   }
-  return result;
+  return next;
 }
 
 const action* stage_runner::next_action() const {
@@ -119,7 +119,7 @@ rank_outputs stage_runner::run_next() {
     else if (queue_.empty())
       close_list(out);
     else
-      begin_action(out);
+      run_action(*next_action(), out);
     break;
   case phase::exchanging:
     close_gradients(out);
@@ -144,10 +144,9 @@ void stage_runner::begin_step() {
   const step_start start = carries_on() ? step_start::continued : step_start::afresh;
   current_ = opening.at;
   end_ = opening.end;
-  if (current_->mode == pass_mode::train)
-    queue_.begin(step_actions(setup_.pipeline->order, setup_.rank, start, end_), setup_.spec->pipeline.dispatch);
-  else
-    queue_.begin(evaluation_list_, dispatch_mode::fixed);
+  const bool training = current_->mode == pass_mode::train;
+  queue_.begin(training ? step_actions(setup_.pipeline->order, setup_.rank, start, end_) : evaluation_list_,
+               training ? setup_.spec->pipeline.dispatch : dispatch_mode::fixed);
   slices_.clear();
   activations_.forget_before(*current_);
   gradients_.forget_before(*current_);
@@ -157,28 +156,23 @@ void stage_runner::begin_step() {
   phase_ = phase::running;
 }
 
-void stage_runner::begin_action(rank_outputs& out) {
-  const action& listed = *next_action();
-  const placed_action next = placed(listed);
+void stage_runner::run_action(const action& one, rank_outputs& out) {
   if (!emulation_)
     set_gemm_threads(static_cast<int>(setup_.spec->pipeline.threads_per_stage));
   const double start = setup_.clock();
-  run_action(next, out);
-  queue_.finish(listed);
+  const placed_action next = placed(one);
+  choose_weights(next);
+  if (one.op == operation::forward)
+    run_forward(next, out);
+  else
+    run_backward(next, out);
+  update_after(next);
+  queue_.finish(one);
   const double seconds = emulation_ ? emulation_->seconds(next.what, setup_.spec->training.seed, next.at.step) : 0.0;
   if (seconds > 0.0)
     in_progress_ = {next.what, start, start + seconds, std::exchange(out, {})};
   else
     end_action({next.what, start, setup_.clock()});
-}
-
-void stage_runner::run_action(const placed_action& next, rank_outputs& out) {
-  choose_weights(next);
-  if (next.what.op == operation::forward)
-    run_forward(next, out);
-  else
-    run_backward(next, out);
-  update_after(next);
 }
 
 void stage_runner::end_action(const action_slice& ran) {

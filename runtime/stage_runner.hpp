@@ -102,15 +102,14 @@ private:
 
   // What is due
   bool inputs_ready(const placed_action& next) const;
-  /// An action of the list with its step.
+  /// With the step that the microbatch belongs to.
   placed_action placed(const action& one) const;
-  /// The action of the list to run now; null: none.
+  /// The action to run now; null: none.
   const action* next_action() const;
   bool carries_on() const { return current_ && current_->mode == pass_mode::train && end_ == step_end::carry_on; }
   bool opening_due() const;
   void begin_step();
-  void begin_action(rank_outputs& out);
-  void run_action(const placed_action& next, rank_outputs& out);
+  void run_action(const action& one, rank_outputs& out);
   void end_action(const action_slice& ran);
   void end_emulated_action(rank_outputs& out);
   void close_list(rank_outputs& out);
@@ -169,11 +168,11 @@ private:
   std::size_t targets_length_ = 0;
 
   phase phase_ = phase::idle;
-  std::optional<step_id> current_;                       ///< the step that runs, or the last one that ran
-  step_end end_ = step_end::flush;                       ///< of that step
-  action_queue queue_;                                   ///< what is left of its list; from m on the next step's
-  std::uint64_t steps_done_ = 0;                         ///< training steps whose update is applied
-  std::uint64_t replica_steps_ = 0;                      ///< the same for the tied parameter's replica
+  std::optional<step_id> current_;  ///< the step that runs, or the last one that ran
+  step_end end_ = step_end::flush;  ///< of that step
+  action_queue queue_;              ///< what is left of its list; microbatches from m on are the next step\'s
+  std::uint64_t steps_done_ = 0;    ///< training steps whose update is applied
+  std::uint64_t replica_steps_ = 0; ///< the same for the tied parameter's replica
   std::map<std::uint32_t, std::vector<double>> squares_; ///< by stage, of the step's updates; asynchronous schedules
   std::vector<action_slice> slices_;
   /// An action that began and computes nothing: what it gives is held back until it ends.

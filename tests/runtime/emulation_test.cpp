@@ -98,6 +98,17 @@ TEST_CASE("times without units, communication and jitter that could stop a pass 
                       "out= and a size");
 }
 
+TEST_CASE("a list of times must have one for each stage of the schedule", "[emulation]") {
+  run_spec spec = tiny_spec();
+  spec.pipeline.stages = 2;
+  spec.pipeline.schedule = "zb-v";
+  spec.pipeline.emulate = "f=1ms/1ms/1ms/2ms,i=1ms,w=1ms";
+  CHECK_NOTHROW(make_plan(spec, find_family("gpt")));
+  spec.pipeline.emulate = "f=1ms/2ms,i=1ms,w=1ms";
+  CHECK_THROWS_WITH(make_plan(spec, find_family("gpt")),
+                    "pipeline.emulate: found a list of 2 times, expected one time or 4, one for each stage");
+}
+
 TEST_CASE("an emulated model has the real one's layers and activations, no parameters, and a loss of 0",
           "[emulation]") {
   const model_spec spec = tiny_spec().model;
