@@ -6,7 +6,6 @@
 #include <catch2/catch.hpp>
 
 #include <map>
-#include <numeric>
 #include <random>
 #include <set>
 #include <string>
@@ -41,8 +40,7 @@ void finish(action_queue& queue, const std::string& text) {
 class play {
 public:
   play(const schedule& plan, const schedule_facts& facts, std::mt19937& random)
-      : plan_(plan), facts_(facts), random_(random), held_(plan.ranks, std::vector<std::uint32_t>(plan.stages(), 0)),
-        ran_(plan.ranks) {
+      : plan_(plan), facts_(facts), random_(random), ran_(plan.ranks) {
     for (std::uint32_t rank = 0; rank < plan.ranks; ++rank) {
       queues_.emplace_back(stash_bounds{facts.peak_by_stage, facts.peak_by_rank[rank]});
       queues_.back().begin(plan.actions[rank], dispatch_mode::reactive);
@@ -71,6 +69,8 @@ public:
   const std::vector<action>& ran(std::uint32_t rank) const { return ran_[rank]; }
 
 private:
+  using rank_and_stage = std::pair<std::uint32_t, std::uint32_t>;
+
   /// What `one` takes from a neighbour is the neighbour's action of the same microbatch, in either form.
   bool is_here(const action& one) const {
     const auto has = [&](const action& giver) { return here_.contains(giver); };
@@ -93,11 +93,14 @@ private:
     done_.insert(one);
     ran_[rank].push_back(one);
     if (one.op == operation::forward)
-      ++held_[rank][one.stage];
+      ++held_[{rank, one.stage}];
     else if (one.op != operation::backward_input)
-      --held_[rank][one.stage];
-    REQUIRE(held_[rank][one.stage] <= facts_.peak_by_stage[one.stage]);
-    REQUIRE(std::accumulate(held_[rank].begin(), held_[rank].end(), 0U) <= facts_.peak_by_rank[rank]);
+      --held_[{rank, one.stage}];
+    std::uint32_t of_rank = 0;
+    for (std::uint32_t stage = 0; stage < plan_.stages(); ++stage)
+      of_rank += held_[{rank, stage}];
+    REQUIRE(held_[{rank, one.stage}] <= facts_.peak_by_stage[one.stage]);
+    REQUIRE(of_rank <= facts_.peak_by_rank[rank]);
     if (one.op != operation::backward_weight)
       under_way_.push_back(one);
   }
@@ -110,20 +113,25 @@ private:
 
   /// The bounds by which stage_runner refuses messages.
   void check_waiting() const {
-    std::vector<std::uint32_t> activations(plan_.stages(), 0);
-    std::vector<std::uint32_t> gradients(plan_.stages(), 0);
+    std::map<rank_and_stage, std::uint32_t> activations;
+    std::map<rank_and_stage, std::uint32_t> gradients;
+    const auto is_done = [&](std::uint32_t stage, operation op, std::uint32_t microbatch) {
+      return done_.contains({stage, op, microbatch});
+    };
     for (const auto& [stage, op, microbatch] : here_)
       if (op == operation::forward && stage + 1 < plan_.stages())
-        activations[stage + 1] += done_.contains({stage + 1, operation::forward, microbatch}) ? 0 : 1;
+        activations[{plan_.rank_of(stage + 1, microbatch), stage + 1}] +=
+            is_done(stage + 1, operation::forward, microbatch) ? 0 : 1;
       else if (op != operation::forward && stage > 0)
-        gradients[stage - 1] += done_.contains({stage - 1, operation::backward_input, microbatch}) ||
-                                        done_.contains({stage - 1, operation::backward, microbatch})
-                                    ? 0
-                                    : 1;
-    for (std::uint32_t stage = 0; stage < plan_.stages(); ++stage) {
-      REQUIRE((stage == 0 || activations[stage] <= facts_.peak_by_stage[stage - 1]));
-      REQUIRE(gradients[stage] <= facts_.peak_by_stage[stage]);
-    }
+        gradients[{plan_.rank_of(stage - 1, microbatch), stage - 1}] +=
+            is_done(stage - 1, operation::backward_input, microbatch) ||
+                    is_done(stage - 1, operation::backward, microbatch)
+                ? 0
+                : 1;
+    for (const auto& [place, waiting] : activations)
+      REQUIRE(waiting <= facts_.peak_by_stage[place.second - 1]);
+    for (const auto& [place, waiting] : gradients)
+      REQUIRE(waiting <= facts_.peak_by_stage[place.second]);
   }
 
   const schedule& plan_;
@@ -133,7 +141,7 @@ private:
   std::set<action> done_;
   std::set<action> here_;                        ///< passes whose result has arrived
   std::vector<action> under_way_;                ///< passes whose result is on its way
-  std::vector<std::vector<std::uint32_t>> held_; ///< by rank and stage
+  std::map<rank_and_stage, std::uint32_t> held_; ///< a stage may be on two ranks
   std::vector<std::vector<action>> ran_;
 };
 
@@ -249,11 +257,13 @@ TEST_CASE("whatever comes late: reactive ranks stay within the peaks, keep the o
 TEST_CASE("the built-in schedules stay within their peaks and end when anything comes late", "[dispatch]") {
   std::mt19937 random(12);
   for (const std::string& name : schedule_names()) {
+    INFO(name);
+    if (generate_schedule({.name = name, .ranks = 4, .microbatches = 8}).asynchronous)
+      continue; // refused in reactive mode
     std::size_t overtakings = 0;
     for (const std::uint32_t ranks : {2U, 4U})
       for (int run = 0; run < 5; ++run)
         check_plays(generate_schedule({.name = name, .ranks = ranks, .microbatches = 8}), random, overtakings);
-    INFO(name);
     CHECK((overtakings > 0 || name == "naive"));
   }
 }

@@ -52,7 +52,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
     "version": "0.1.0", "emulated": false, "weights_sha256": "aa", "optimizer_sha256": "bb", "schedule": "1f1b", "interrupted": true,
     "tokens_per_second": 100.0, "model_flops_per_second": 1e9, "bubble_fraction": 0.125,
     "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "losses": [2.5], "gradient_norms": [0.5],
-    "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [],
+    "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [], "stages": [],
     "ranks": [{"rank": 1, "node": "box:1", "stages": [1, 3], "busy_seconds": 0.5, "peak_stash_microbatches": 2,
                "peak_stash_bytes": 4096, "recomputed_microbatches": 6}]})"));
 }
