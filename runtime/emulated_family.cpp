@@ -2,6 +2,8 @@
 
 #include "model/error.hpp"
 
+#include <utility>
+
 namespace troupe {
 
 namespace {
@@ -14,8 +16,8 @@ struct neighbours {
 
 class emulated_layer final : public layer {
 public:
-  emulated_layer(const model_family& real, const model_spec& spec, const neighbours& has)
-      : real_(real), spec_(spec), has_(has) {}
+  emulated_layer(const model_family& real, model_spec spec, const neighbours& has)
+      : real_(real), spec_(std::move(spec)), has_(has) {}
 
   tensor forward(const tensor&, stash&, const pass_context& at) const override {
     return has_.after ? unfilled(at) : tensor();

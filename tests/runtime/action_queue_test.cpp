@@ -18,6 +18,7 @@ namespace {
 
 std::vector<action> list_of(const std::vector<std::string>& texts) {
   std::vector<action> list;
+  list.reserve(texts.size());
   for (const std::string& text : texts)
     list.push_back(parse_action(text).value());
   return list;

@@ -76,7 +76,7 @@ TEST_CASE("jitter stays within its bounds, fills them, and follows from seed, st
             seen.insert(seconds);
             sum += seconds;
           }
-  CHECK(seen.size() == 4 * 4 * 4 * 3 * 4); // no two the same
+  CHECK(seen.size() == std::size_t{4} * 4 * 4 * 3 * 4); // no two the same
   CHECK(*seen.begin() >= 0.75);
   CHECK(*seen.begin() < 0.76);
   CHECK(*seen.rbegin() <= 1.25);
