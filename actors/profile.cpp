@@ -35,7 +35,7 @@ std::optional<layer_profile> profile_layers(const run_spec& spec, const data_sou
   quiet.family = options.family;
   quiet.interrupts = options.interrupts;
   const run_report report = run_pipeline(profiled, data, quiet);
-  if (report.interrupted)
+  if (report.interrupted || (options.interrupts != nullptr && *options.interrupts > 0))
     return std::nullopt;
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
   std::vector<stage_cost> measured;

@@ -15,21 +15,19 @@ stage_cutter cut_as_told(const run_spec& spec, const std::vector<stage_cost>& la
   const std::uint32_t told = spec.pipeline.stages * searched_chunks(spec.pipeline);
   const std::vector<layer_range> ranges =
       parse_partition(spec.pipeline.partition, static_cast<std::int64_t>(layers.size()), told);
-  return [cut = stage_cut{sum_of_layers(layers, ranges), {}}, told](std::uint32_t stages) {
-    return stages == told ? cut : stage_cut{};
-  };
+  return [cut = stage_cut{.costs = sum_of_layers(layers, ranges), .layers = ranges},
+          told](std::uint32_t stages, const std::vector<std::uint32_t>&) { return stages == told ? cut : stage_cut{}; };
 }
 
 } // namespace
 
 searched_plan search_plan(const run_spec& spec, const std::vector<stage_cost>& layers, std::uint32_t processors) {
   const pipeline_spec& pipeline = spec.pipeline;
-  const bool told = !pipeline.partition.empty();
   search_request request{.ranks = pipeline.stages,
                          .microbatches = spec.training.microbatches,
                          .chunks = searched_chunks(pipeline),
                          .memory_limit = pipeline.memory_limit,
-                         .cut = told ? cut_as_told(spec, layers) : cut_between_layers(layers),
+                         .cut = pipeline.partition.empty() ? cut_between_layers(layers) : cut_as_told(spec, layers),
                          .costs = {}};
   request.costs.processors = processors < pipeline.stages ? processors : 0;
   searched_plan result;
@@ -37,9 +35,7 @@ searched_plan search_plan(const run_spec& spec, const std::vector<stage_cost>& l
   plan& chosen = result.pipeline;
   chosen.order = result.found.found.plan;
   chosen.facts = check_schedule(chosen.order);
-  const std::uint32_t stages = chosen.order.stages();
-  chosen.stages = told ? parse_partition(pipeline.partition, static_cast<std::int64_t>(layers.size()), stages)
-                       : balance_layers(total_costs(layers), stages);
+  chosen.stages = result.found.layers;
   return result;
 }
 

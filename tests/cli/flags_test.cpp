@@ -62,6 +62,7 @@ const std::vector<std::pair<std::string, std::string>> other_values = {
     {"pipeline.partition", "6"},
     {"pipeline.group_size", "4"},
     {"pipeline.waves", "2"},
+    {"pipeline.memory_limit", "4"},
     {"validation.every", "7"},
     {"validation.microbatches", "9"},
     {"checkpoint.directory", "kept"},

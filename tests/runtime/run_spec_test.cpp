@@ -24,7 +24,7 @@ run_spec distinct_spec() {
   spec.data = {"a \"quoted\"\npath\\", token_format::uint16, 0.125, std::string(64, 'a')};
   spec.training = {77, 6, 2, std::numeric_limits<std::uint64_t>::max(), 33};
   spec.optimizer = {"sgd", 0.1, 1.0 / 3.0, 9, 70, 0.81, 0.91, 1e-7, 0.05, 0.7, 0.5};
-  spec.pipeline = {7, 13, "gpipe", recompute::full, 11, "1,2,3", 5, 3};
+  spec.pipeline = {7, 13, "gpipe", recompute::full, 11, "1,2,3", 5, 3, 17};
   spec.validation = {15, 17};
   spec.checkpoint = {"directory", 19, 4};
   return spec;
@@ -76,7 +76,7 @@ TEST_CASE("every field can be read and set by its name") {
   for (const std::string& field : field_names())
     set_field(target, field, get_field(source, field));
   CHECK(target == source);
-  CHECK(field_names().size() == 42);
+  CHECK(field_names().size() == 43);
   CHECK(get_field(source, "pipeline.recompute") == "full");
   CHECK(get_field(source, "optimizer.minimum_learning_rate") == "0.3333333333333333");
 }
