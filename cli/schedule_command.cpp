@@ -98,8 +98,8 @@ std::string describe_command() {
       "gives the times of a\n"
       "stage where each rank of the first schedule has one stage; a schedule with v stages a rank has "
       "the times divided by v.\n"
-      "--chunks, --group-size and --waves go to the schedules that have a use for them. Peaks count in "
-      "microbatches of all\n"
+      "--chunks, --group-size and --waves go to the schedules that have a use for them. A peak of 1 is a "
+      "microbatch at all\n"
       "stages of a rank.\n"
       "\n"
       "Schedules:\n";

@@ -19,8 +19,8 @@ struct svg_block {
 };
 
 struct svg_options {
-  std::string title;          ///< of the document
-  std::string time_unit = ""; ///< that all times are in, such as "ms"; empty: whatever the costs were in
+  std::string title;       ///< of the document
+  std::string time_unit{}; ///< that all times are in, such as "ms"; empty: whatever the costs were in
 };
 
 /// About 3 MB of text.

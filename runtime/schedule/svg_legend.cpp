@@ -70,9 +70,9 @@ std::vector<item> items_of(const legend_content& content) {
   items.push_back({{"idle"}, "idle"});
   if (content.has_pairs)
     items.push_back({{"pair"}, "overlapped pair"});
-  if (shaded)
-    items.push_back({{}, "dark to light: first to last stage of the rank"});
   items.push_back({{}, content.has_unnumbered ? "number: microbatch, where there is room" : "number: microbatch"});
+  if (shaded)
+    items.push_back({{}, "dark to light: a rank's stages"});
   return items;
 }
 

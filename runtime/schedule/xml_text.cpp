@@ -1,5 +1,6 @@
 #include "runtime/schedule/xml_text.hpp"
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -25,7 +26,8 @@ bool allowed(std::uint32_t code) {
 
 /// The character at the front of `text`; a single byte that is no character otherwise.
 std::string_view front_character(std::string_view text) {
-  constexpr std::uint32_t smallest_of[] = {0, 0, 0x80, 0x800, 0x10000}; // by length: a longer form of less is invalid
+  constexpr std::array<std::uint32_t, 5> smallest_of{0, 0, 0x80, 0x800,
+                                                     0x10000}; // by length: a longer form of less is invalid
   const std::size_t length = length_after(static_cast<unsigned char>(text.front()));
   if (length < 2 || length > text.size())
     return text.substr(0, 1);
