@@ -97,7 +97,8 @@ stage_cutter cut_between_layers(std::vector<stage_cost> layers) {
 std::vector<stage_cost> sum_of_layers(const std::vector<stage_cost>& layers, const std::vector<layer_range>& stages) {
   std::vector<stage_cost> sums;
   for (const layer_range& range : stages) {
-    stage_cost& sum = sums.emplace_back(0.0, 0.0, 0.0, 0.0);
+    sums.push_back({0.0, 0.0, 0.0, 0.0});
+    stage_cost& sum = sums.back();
     for (std::int64_t layer = range.first; layer < range.last; ++layer) {
       const stage_cost& one = layers[static_cast<std::size_t>(layer)];
       sum.forward += one.forward;
