@@ -112,6 +112,7 @@ std::vector<stage_cost> sum_of_layers(const std::vector<stage_cost>& layers, con
 
 std::vector<double> total_costs(const std::vector<stage_cost>& layers) {
   std::vector<double> totals;
+  totals.reserve(layers.size());
   for (const stage_cost& layer : layers)
     totals.push_back(layer.forward + layer.backward_input + layer.backward_weight);
   return totals;
