@@ -1,6 +1,7 @@
 // The company: the typed interface of every actor of a run, and what they all start from.
 #pragma once
 
+#include "actors/alarm_clock.hpp"
 #include "actors/messages.hpp"
 #include "runtime/data.hpp"
 #include "runtime/plan.hpp"
@@ -15,15 +16,16 @@ namespace troupe {
 
 /// One rank of the pipeline: holds the weights and the stash of its stages and runs its part of the schedule.
 using stage_actor =
-    caf::typed_actor<caf::reacts_to<introduction>,          // builds the rank, answers the scheduler with rank_ready
-                     caf::reacts_to<token_message>,         // input of the first stage
-                     caf::reacts_to<target_message>,        // targets of the last stage
-                     caf::reacts_to<activation_message>,    // forward, from the stage before
-                     caf::reacts_to<gradient_message>,      // backward, from the stage after
-                     caf::reacts_to<tied_gradient_message>, // to the owner of a tied parameter
-                     caf::reacts_to<tied_value_message>,    // to its replica
-                     caf::reacts_to<step_opening>,          // begin a step
-                     caf::reacts_to<step_decision>,         // end it: apply the optimizer
+    caf::typed_actor<caf::reacts_to<introduction>,           // builds the rank, answers the scheduler with rank_ready
+                     caf::reacts_to<token_message>,          // input of the first stage
+                     caf::reacts_to<target_message>,         // targets of the last stage
+                     caf::reacts_to<activation_message>,     // forward, from the stage before
+                     caf::reacts_to<gradient_message>,       // backward, from the stage after
+                     caf::reacts_to<group_gradient_message>, // from the other copy of a stage, at the end of a step
+                     caf::reacts_to<tied_gradient_message>,  // to the owner of a tied parameter
+                     caf::reacts_to<tied_value_message>,     // to its replica
+                     caf::reacts_to<step_opening>,           // begin a step
+                     caf::reacts_to<step_decision>,          // end it: apply the optimizer
                      caf::reacts_to<digest_request>,    // after the last step: answer the scheduler with digest_report
                      caf::reacts_to<run_next_message>>; // to itself: one action, so that messages are seen between two
                                                         // actions
@@ -58,7 +60,8 @@ struct run_setup {
   const data_source* data = nullptr;
   const run_options* options = nullptr;
   run_clock clock;
-  std::uint32_t processors = 0; ///< threads that run ranks
+  std::uint32_t processors = 0;                 ///< how many ranks can compute at once; 0: all
+  std::unique_ptr<const model_family> emulated; ///< the family, if passes are emulated
 
   std::uint64_t first_step() const { return options->resume == nullptr ? 0 : options->resume->steps_done(); }
 };
@@ -70,6 +73,7 @@ struct company {
   scheduler_actor scheduler;
   recorder_actor recorder;
   store_actor store;
+  alarm_clock* alarm = nullptr; ///< ends ranks' emulated passes; outlives the actors
 };
 
 /// An observer is told of run_finished and failure_message. It is the one who ends the run.

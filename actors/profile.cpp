@@ -19,8 +19,10 @@ run_spec to_profiled(run_spec spec) {
   spec.pipeline.chunks = 0;
   spec.pipeline.memory_limit = 0;
   spec.pipeline.partition.clear();
+  spec.pipeline.dispatch = dispatch_mode::fixed;
   spec.training.steps = profiled_steps;
   spec.training.stop_after = 0;
+  spec.training.gradient_groups = 1;
   spec.training.microbatches = std::min(spec.training.microbatches, most_microbatches);
   spec.validation.every = 0;
   spec.checkpoint = {};

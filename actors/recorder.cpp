@@ -24,8 +24,12 @@ recorder_actor::behavior_type recorder(self_pointer self, const setup_ptr& setup
   return {
       on<introduction>(self,
                        [self, setup](const introduction&) {
-                         self->state.log.emplace(journal_setup{&setup->spec, setup->family, &setup->pipeline,
-                                                               setup->options, setup->first_step(), setup->processors});
+                         self->state.log.emplace(journal_setup{.spec = &setup->spec,
+                                                               .family = setup->family,
+                                                               .pipeline = &setup->pipeline,
+                                                               .options = setup->options,
+                                                               .first_step = setup->first_step(),
+                                                               .processors = setup->processors});
                        }),
       adding<slice_batch>(self, watcher),
       adding<step_closed>(self, watcher),

@@ -5,6 +5,8 @@
 #include "actors/shell.hpp"
 #include "actors/stage.hpp"
 #include "actors/store.hpp"
+#include "runtime/emulated_family.hpp"
+#include "runtime/training_state.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -109,8 +111,9 @@ private:
   bool interrupt_sent_ = false;
 };
 
-/// The threads of a run besides those that run ranks: the recorder's, the store's, CAF's clock and CAF's printer.
-constexpr std::size_t side_threads = 4;
+/// The threads of a run besides those that run ranks: the recorder's, the store's, CAF's clock, CAF's printer and the
+/// alarm clock.
+constexpr std::size_t side_threads = 5;
 
 /// Starts `count` threads at once and ends them. CAF cannot recover from a thread that does not start, so the system is
 /// asked before.
@@ -141,9 +144,17 @@ setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_op
   setup->spec = spec;
   setup->family = options.family != nullptr ? options.family : &find_family(spec.model.family);
   setup->pipeline = options.pipeline != nullptr ? *options.pipeline : make_plan(spec, *setup->family);
+  if (options.resume != nullptr)
+    expect_same_versions(*options.resume, spec, setup->pipeline.order);
+  setup->spec.training.gradient_groups = setup->pipeline.gradient_groups; // settled, for the report and checkpoints
   setup->data = &data;
   setup->options = &options;
   setup->processors = processors;
+  if (spec.pipeline.emulated()) { // to wait takes no processor
+    setup->emulated = std::make_unique<emulated_family>(*setup->family);
+    setup->family = setup->emulated.get();
+    setup->processors = 0;
+  }
   const auto start = std::chrono::steady_clock::now();
   setup->clock = [start] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   return setup;
@@ -179,13 +190,16 @@ std::uint32_t usable_processors() {
 }
 
 run_report run_pipeline(const run_spec& spec, const data_source& data, const run_options& options) {
-  const std::uint32_t threads = usable_processors();
+  // Where passes are emulated the ranks do next to nothing, and a second thread only has to be woken.
+  const std::uint32_t threads = spec.pipeline.emulated() ? 1 : usable_processors();
   const setup_ptr setup = make_setup(spec, data, options, threads);
   expect_threads(threads + side_threads);
   run_config config(threads);
   caf::actor_system system(config);
   audience watcher(system, options);
-  const company everyone = spawn_company(system, setup, watcher.handle(), side_actors::own_threads);
+  alarm_clock alarm;
+  company everyone = spawn_company(system, setup, watcher.handle(), side_actors::own_threads);
+  everyone.alarm = &alarm;
   const auto shared = std::make_shared<const company>(everyone);
   introduce(everyone, shared, shared);
   return watcher.watch(everyone);

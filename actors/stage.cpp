@@ -2,6 +2,8 @@
 
 #include "actors/shell.hpp"
 
+#include <chrono>
+
 namespace troupe {
 
 namespace {
@@ -25,14 +27,35 @@ void dispatch(self_pointer self, rank_output&& output) {
       std::move(output));
 }
 
+/// Sends itself a run_next_message at `moment` of the run's clock.
+void wake_later(self_pointer self, double moment) {
+  const std::chrono::duration<double> left(moment - self->state.clock());
+  self->state.everyone->alarm->ring_at(std::chrono::steady_clock::now() +
+                                           std::chrono::duration_cast<std::chrono::nanoseconds>(left),
+                                       [rank = stage_actor(self)] { tell(rank, run_next_message{}); });
+}
+
+void run_one(self_pointer self) {
+  for (rank_output& output : self->state.runner->run_next())
+    dispatch(self, std::move(output));
+}
+
 /// Asks itself for the next action instead of running it at once, so that what was produced leaves and what has arrived
-/// is seen first.
+/// is seen first, and ranks take turns. A rank whose passes are emulated is idle while they last: it has seen what
+/// arrived, takes no one's turn, and begins the next one at once.
 void run_when_due(self_pointer self) {
   stage_actor_state& state = self->state;
-  if (state.run_next_pending || !state.runner->can_run())
-    return;
-  state.run_next_pending = true;
-  post(self, stage_actor(self), run_next_message{});
+  while (!state.run_next_pending && state.runner->can_run()) {
+    if (const std::optional<double> moment = state.runner->wake_at()) {
+      state.run_next_pending = true;
+      wake_later(self, *moment);
+    } else if (state.runner->emulates()) {
+      run_one(self);
+    } else {
+      state.run_next_pending = true;
+      post(self, stage_actor(self), run_next_message{});
+    }
+  }
 }
 
 template <class Message>
@@ -52,6 +75,7 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
       on<introduction>(self,
                        [self, setup, rank](const introduction& in) {
                          self->state.everyone = in.everyone;
+                         self->state.clock = setup->clock;
                          self->state.runner.emplace(rank_setup{&setup->spec, setup->family, &setup->pipeline,
                                                                setup->options->resume, rank, 1, setup->clock});
                          post(self, in.everyone->scheduler, self->state.runner->ready());
@@ -60,6 +84,7 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
       accepting<target_message>(self),
       accepting<activation_message>(self),
       accepting<gradient_message>(self),
+      accepting<group_gradient_message>(self),
       accepting<tied_gradient_message>(self),
       accepting<tied_value_message>(self),
       accepting<step_opening>(self),
@@ -68,8 +93,7 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
       on<run_next_message>(self,
                            [self](const run_next_message&) {
                              self->state.run_next_pending = false;
-                             for (rank_output& output : self->state.runner->run_next())
-                               dispatch(self, std::move(output));
+                             run_one(self);
                              run_when_due(self);
                            }),
   };

@@ -12,6 +12,7 @@ struct stage_actor_state {
   static constexpr const char* name = "stage";
   std::optional<stage_runner> runner;
   std::shared_ptr<const company> everyone;
+  run_clock clock;
   bool run_next_pending = false; ///< a run_next_message is in the mailbox
 };
 

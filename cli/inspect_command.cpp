@@ -71,7 +71,9 @@ void inspect_schedule(const fs::path& path) {
   const schedule_facts facts = check_schedule(plan);
   const simulation timing = simulate(plan, {.stages = {stage_cost{}}});
   fmt::print("ranks         {}\n", plan.ranks);
-  fmt::print("stages        {}, on ranks {}\n", plan.stages(), fmt::join(plan.rank_of_stage, " "));
+  fmt::print("stages        {}, on ranks {}\n", plan.stages(), fmt::join(plan.placements.front(), " "));
+  if (plan.copies() > 1)
+    fmt::print("second copy   on ranks {}\n", fmt::join(plan.placements.back(), " "));
   fmt::print("microbatches  {}\n", plan.microbatches);
   fmt::print("peak stash    {} microbatches by rank\n", fmt::join(facts.peak_by_rank, " "));
   fmt::print("bubble        {:.1f} % when F, I and W take equally long\n", 100.0 * timing.bubble_fraction);

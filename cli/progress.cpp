@@ -51,8 +51,9 @@ void progress::show(const step_progress& at) {
   const double left = seconds_ / static_cast<double>(steps_seen_) * static_cast<double>(at.steps - at.step);
   const std::string validation = validation_ ? fmt::format("  validation {:.4f}", *validation_) : "";
   const std::string bubble = at.bubble_fraction ? fmt::format("  bubble {:.1f} %", 100.0 * *at.bubble_fraction) : "";
-  const std::string line = fmt::format("step {}/{}  loss {:.4f}{}  {:.0f} tokens/s{}  left {}", at.step, at.steps,
-                                       at.loss, validation, at.tokens_per_second, bubble, duration(left));
+  const std::string loss = at.emulated ? "emulated" : fmt::format("loss {:.4f}", at.loss);
+  const std::string line = fmt::format("step {}/{}  {}{}  {:.0f} tokens/s{}  left {}", at.step, at.steps, loss,
+                                       validation, at.tokens_per_second, bubble, duration(left));
   line_open_ = style_ == progress_style::rewritten;
   if (line_open_)
     fmt::print(stderr, "\r\x1b[K{}", line); // carriage return, then erase to the end of the line
@@ -65,7 +66,10 @@ std::string summary(const run_report& report, const std::string& generation) {
   const std::uint64_t done = report.first_step + report.losses.size();
   std::string text =
       fmt::format("steps           {} to {}{}\n", report.first_step, done, report.interrupted ? ", interrupted" : "");
-  if (!report.losses.empty())
+  const bool emulated = report.spec.pipeline.emulated();
+  if (emulated)
+    text += fmt::format("emulated        {}\n", report.spec.pipeline.emulate);
+  if (!report.losses.empty() && !emulated)
     text += fmt::format("loss            {:.4f}\n", report.losses.back());
   if (!report.validations.empty())
     text += fmt::format("validation      {:.4f} after step {}\n", report.validations.back().loss,
@@ -76,7 +80,8 @@ std::string summary(const run_report& report, const std::string& generation) {
                         report.predicted_bubble_fraction
                             ? fmt::format(", predicted {:.1f} %", 100.0 * *report.predicted_bubble_fraction)
                             : "");
-  text += fmt::format("weights_sha256  {}\n", report.weights_sha256);
+  if (!emulated)
+    text += fmt::format("weights_sha256  {}\n", report.weights_sha256);
   if (!generation.empty())
     text += fmt::format("checkpoint      {}\n", generation);
   if (report.interrupted && !generation.empty())

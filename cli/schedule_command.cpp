@@ -4,7 +4,9 @@
 #include "cli/schedule_source.hpp"
 #include "model/error.hpp"
 #include "runtime/report.hpp"
+#include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/check.hpp"
+#include "runtime/schedule/cost_text.hpp"
 #include "runtime/schedule/csv.hpp"
 #include "runtime/schedule/search/search.hpp"
 #include "runtime/schedule/simulate.hpp"
@@ -40,6 +42,8 @@ std::string describe_all(const std::vector<costed_schedule>& loaded) {
   return text;
 }
 
+constexpr std::uint32_t joined_steps_shown = 3;
+
 std::string show(const schedule_options& options) {
   const std::vector<costed_schedule> loaded = load_schedules(options.source);
   if (options.check)
@@ -51,7 +55,13 @@ std::string show(const schedule_options& options) {
     schedule_facts facts = check_schedule(plan);
     if (options.format == "csv")
       return to_csv(plan);
-    shown.push_back({plan, std::move(facts), simulate(plan, costs)});
+    if (plan.asynchronous) {
+      // One step shows nothing of it: its steps run into one another.
+      const schedule joined = unrolled(plan, joined_steps_shown);
+      shown.push_back({joined, std::move(facts), simulate(joined, costs), simulate_steady_step(plan, costs)});
+    } else {
+      shown.push_back({plan, std::move(facts), simulate(plan, costs)});
+    }
   }
   if (options.format == "json")
     return as_json(shown);

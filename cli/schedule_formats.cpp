@@ -29,22 +29,29 @@ double shortest_action(std::span<const timed_schedule> shown) {
   return std::isfinite(shortest) ? shortest : 1.0;
 }
 
-std::string summarise(const simulation& timing) {
+std::string summarise(const timed_schedule& shown) {
+  const simulation& timing = shown.timing;
   const double ideal = *std::max_element(timing.busy.begin(), timing.busy.end());
-  return fmt::format("makespan            {:g} (ideal: {:g}, the busiest rank's own work)\n"
-                     "bubble              {:.1f} % of the ranks' time is idle\n"
-                     "peak stash by rank  {}\n",
-                     timing.makespan, ideal, 100.0 * timing.bubble_fraction, fmt::join(timing.peak_stash, " "));
+  std::string text =
+      fmt::format("makespan            {:g} (ideal: {:g}, the busiest rank's own work)\n"
+                  "bubble              {:.1f} % of the ranks' time is idle\n"
+                  "peak stash by rank  {}\n",
+                  timing.makespan, ideal, 100.0 * timing.bubble_fraction, fmt::join(timing.peak_stash, " "));
+  if (shown.steady)
+    text += fmt::format("each further step   {:g}, bubble {:.1f} % (above: joined steps with ramp and flush)\n",
+                        shown.steady->seconds, 100.0 * shown.steady->bubble_fraction);
+  return text;
 }
 
 } // namespace
 
 std::string describe_facts(const schedule& plan, const schedule_facts& facts) {
   return fmt::format("schedule       {}\nranks          {}\nstages         {}\nmicrobatches   {}\nactions        {}\n"
-                     "peak by stage  {}\npeak by rank   {}\nactivations    {}\ncanonical      {}\n",
+                     "peak by stage  {}\npeak by rank   {}\nactivations    {}\nweights        {}\ncanonical      {}\n",
                      plan.name, plan.ranks, plan.stages(), plan.microbatches, count_actions(plan),
                      fmt::join(facts.peak_by_stage, " "), fmt::join(facts.peak_by_rank, " "),
-                     fmt::join(facts.activations_by_rank, " "), facts.canonical ? "yes" : "no");
+                     fmt::join(facts.activations_by_rank, " "), fmt::join(facts.versions_by_rank, " "),
+                     facts.canonical ? "yes" : "no");
 }
 
 grid_options grid_for_stdout() {
@@ -63,7 +70,7 @@ grid_options grid_for_stdout() {
 std::string as_grid(std::span<const timed_schedule> shown, grid_options options) {
   options.unit = shortest_action(shown);
   if (shown.size() == 1)
-    return draw_grid(shown[0].plan, shown[0].timing, options) + summarise(shown[0].timing);
+    return draw_grid(shown[0].plan, shown[0].timing, options) + summarise(shown[0]);
   for (const timed_schedule& one : shown) {
     const grid_shape needed = shape_of(one.plan);
     options.at_least = {std::max(options.at_least.head, needed.head), std::max(options.at_least.cell, needed.cell)};

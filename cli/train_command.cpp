@@ -9,6 +9,7 @@
 #include "model/error.hpp"
 #include "runtime/data.hpp"
 #include "runtime/generation.hpp"
+#include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
 #include "runtime/schedule/csv.hpp"
@@ -38,6 +39,7 @@ struct train_request {
   std::string trace;
   std::string timeline;
   std::string report;
+  bool one_thread = false;
   std::string save_schedule;
   bool print_spec = false;
   bool quiet = false;
@@ -103,7 +105,12 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
       base.checkpoint.directory = fs::absolute(resumed->path()).parent_path().string(); // it may have been moved since
   }
   run_spec spec = request.flags.apply(base);
+  if (resumed && spec.training.gradient_groups == 0)
+    spec.training.gradient_groups = base.training.gradient_groups; // left open, as the former run has settled it
   validate(spec);
+  if (resumed && spec.pipeline.emulated())
+    throw spec_error(fmt::format("--resume: found '{}', expected none, since pipeline.emulate has no use for weights",
+                                 request.resume));
   if (resumed)
     resumed->expect_same_run(spec);
   return spec;
@@ -163,13 +170,18 @@ void finish(const train_request& request, const run_report& report, const std::s
     throw CLI::RuntimeError(exit_interrupted);
 }
 
-/// Profiles and searches. Throws CLI::RuntimeError when the user interrupted the profile.
+/// Profiles, unless passes are emulated, and searches. Throws CLI::RuntimeError when the user interrupted the profile.
 plan find_plan(const train_request& request, const run_spec& spec, const data_source& data,
                const run_options& options) {
-  const std::optional<layer_profile> profile = profile_layers(spec, data, options);
-  if (!profile)
-    throw CLI::RuntimeError(exit_interrupted);
-  searched_plan chosen = search_plan(spec, profile->layers, profile->processors);
+  searched_plan chosen;
+  if (spec.pipeline.emulated()) { // nothing to measure
+    chosen = search_emulated_plan(spec, find_family(spec.model.family));
+  } else {
+    const std::optional<layer_profile> profile = profile_layers(spec, data, options);
+    if (!profile)
+      throw CLI::RuntimeError(exit_interrupted);
+    chosen = search_plan(spec, profile->layers, profile->processors);
+  }
   if (!request.quiet)
     fmt::print(stderr, "{}; layers by stage {}\n", describe(chosen.found), partition_text(chosen.pipeline.stages));
   return std::move(chosen.pipeline);
@@ -185,7 +197,7 @@ run_report run(const train_request& request, const run_spec& spec, const data_so
   if (!request.save_schedule.empty())
     write_text_file(request.save_schedule, to_csv(chosen.order));
   options.pipeline = &chosen;
-  return run_pipeline(spec, data, options);
+  return request.one_thread ? run_one_thread(spec, data, options) : run_pipeline(spec, data, options);
 }
 
 void train(const train_request& request) {
@@ -227,6 +239,10 @@ void add_train_command(CLI::App& program) {
   const auto take_last = CLI::MultiOptionPolicy::TakeLast;
   command->add_flag("--print-spec", request->print_spec, "write the full run spec in force, and run nothing")
       ->group("Run spec");
+  command
+      ->add_flag("--one-thread", request->one_thread,
+                 "run the schedule's lists on one thread, without actors: the yardstick of the asynchronous schedules")
+      ->group("Pipeline");
   command->add_option("--resume", request->resume, "go on from the newest checkpoint in a directory")
       ->type_name("DIR")
       ->multi_option_policy(take_last)

@@ -33,6 +33,8 @@ constexpr auto table = std::to_array<train_flag>({
     {"--microbatches", "training.microbatches", "M", "Training", "in a step"},
     {"--microbatch-size", "training.microbatch_size", "B", "Training", "sequences in a microbatch"},
     {"--seed", "training.seed", "S", "Training", "of weights, data order and dropout"},
+    {"--gradient-groups", "training.gradient_groups", "K", "Training",
+     "groups of microbatches whose gradients are added up apart; 0: what the schedule needs (1, or 2 with two copies)"},
     {"--stop-after", "training.stop_after", "N", "Training", "end after step N, to be resumed later; 0: run all"},
 
     {"--optimizer", "optimizer.kind", "KIND", "Optimizer", "adamw or sgd"},
@@ -60,6 +62,11 @@ constexpr auto table = std::to_array<train_flag>({
     {"--recompute", "pipeline.recompute", "KIND", "Pipeline", "none, or full: keep only each layer's input"},
     {"--threads-per-stage", "pipeline.threads_per_stage", "K", "Pipeline",
      "of a rank's matrix products; part of the arithmetic"},
+    {"--dispatch", "pipeline.dispatch", "MODE", "Pipeline",
+     "static: a rank waits for the next action of its list; reactive: meanwhile it runs a later one that is ready"},
+    {"--emulate", "pipeline.emulate", "TIMES", "Pipeline",
+     "f=10ms,i=10ms,w=10ms: passes wait so long instead of computing, each rank as if it had a machine; 10ms/20ms: by "
+     "stage; jitter=0.3 varies them"},
 
     {"--checkpoint", "checkpoint.directory", "DIR", "Output", "where checkpoints go; one at the end, and"},
     {"--checkpoint-every", "checkpoint.every", "N", "Output", "one after each N steps"},

@@ -123,6 +123,8 @@ checkpoint checkpoint::open_latest(const fs::path& directory, std::vector<std::s
       result.path_ = generation;
       result.steps_done_ = content.step;
       result.spec_ = std::move(content.spec);
+      if (result.spec_.training.gradient_groups == 0)
+        result.spec_.training.gradient_groups = 1; // written when nothing else was possible
       result.state_names_ = std::move(content.state_names);
       for (const manifest_layers& one : content.layers) {
         result.files_.insert(result.files_.end(), {one.weights.name, one.optimizer.name});

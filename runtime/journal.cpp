@@ -1,30 +1,37 @@
 #include "runtime/journal.hpp"
 
 #include "runtime/run_rules.hpp"
+#include "runtime/start_delay.hpp"
 
 #include <algorithm>
 #include <limits>
 
 namespace troupe {
 
-double measured_bubble(const std::vector<slice_batch>& slices) {
-  double busy = 0.0;
+double span_of(const std::vector<slice_batch>& slices) {
   double first = std::numeric_limits<double>::infinity();
   double last = 0.0;
   for (const slice_batch& batch : slices)
     for (const action_slice& slice : batch.slices) {
-      busy += slice.end - slice.start;
       first = std::min(first, slice.start);
       last = std::max(last, slice.end);
     }
-  const double span = last - first;
+  return std::max(0.0, last - first);
+}
+
+double measured_bubble(const std::vector<slice_batch>& slices) {
+  double busy = 0.0;
+  for (const slice_batch& batch : slices)
+    for (const action_slice& slice : batch.slices)
+      busy += slice.end - slice.start;
+  const double span = span_of(slices);
   return span > 0.0 ? 1.0 - busy / (static_cast<double>(slices.size()) * span) : 0.0;
 }
 
-journal::journal(journal_setup setup) : setup_(setup) {
+journal::journal(journal_setup setup) : setup_(std::move(setup)) {
   report_.first_step = setup_.first_step;
   report_.spec = *setup_.spec;
-  report_.schedule = setup_.pipeline == nullptr ? "reference" : setup_.pipeline->order.name;
+  report_.schedule = setup_.pipeline == nullptr ? setup_.trainer : setup_.pipeline->order.name;
   if (!setup_.options->timeline.empty())
     open_timeline(); // first, so that one that is refused leaves no trace file behind
   if (!setup_.options->trace.empty())
@@ -95,6 +102,7 @@ void journal::tell(const step_closed& closing, const std::vector<slice_batch>& s
   options.on_step({.step = closing.at.step + 1,
                    .steps = final_step(*setup_.spec),
                    .loss = closing.loss,
+                   .emulated = setup_.spec->pipeline.emulated(),
                    .gradient_norm = closing.gradient_norm,
                    .learning_rate = closing.learning_rate,
                    .tokens_per_second = closing.seconds > 0.0 ? tokens / closing.seconds : 0.0,
@@ -105,7 +113,10 @@ void journal::tell(const step_closed& closing, const std::vector<slice_batch>& s
 void journal::measure(const std::vector<slice_batch>& slices) {
   if (slices.empty())
     return;
-  bubbles_.push_back(measured_bubble(slices));
+  bubbles_.push_back(bubble_of(slices));
+  spans_.push_back(span_of(slices));
+  if (setup_.spec->pipeline.emulated())
+    start_delays_.push_back(mean_start_delay(slices, setup_.pipeline->order.stages()));
   // The first step touches all memory for the first time, so it is no measure of the others.
   if (bubbles_.size() == 2)
     durations_.clear();
@@ -115,6 +126,25 @@ void journal::measure(const std::vector<slice_batch>& slices) {
       sum.seconds += slice.end - slice.start;
       ++sum.count;
     }
+}
+
+/// Steps that run into one another have no span of their own. There a rank's time in a step begins where its last one
+/// ended, and idle is what it did not work of that.
+double journal::bubble_of(const std::vector<slice_batch>& slices) {
+  if (!setup_.pipeline->order.asynchronous)
+    return measured_bubble(slices);
+  double busy = 0.0;
+  double time = 0.0;
+  for (const slice_batch& batch : slices) {
+    if (batch.slices.empty())
+      continue;
+    for (const action_slice& slice : batch.slices)
+      busy += slice.end - slice.start;
+    const auto before = ends_.try_emplace(batch.rank, batch.slices.front().start).first;
+    time += batch.slices.back().end - before->second;
+    before->second = batch.slices.back().end;
+  }
+  return time > 0.0 ? 1.0 - busy / time : 0.0;
 }
 
 std::vector<stage_cost> journal::mean_costs() const {
@@ -134,7 +164,7 @@ std::vector<stage_cost> journal::mean_costs() const {
 void journal::report_stages() {
   const std::vector<stage_cost> costs = mean_costs();
   for (std::uint32_t stage = 0; stage < costs.size(); ++stage)
-    report_.stages.push_back({stage, setup_.pipeline->rank_of(stage), setup_.pipeline->stages[stage], costs[stage]});
+    report_.stages.push_back({stage, setup_.pipeline->rank_of(stage, 0), setup_.pipeline->stages[stage], costs[stage]});
 }
 
 std::optional<simulation> journal::predict() const {
@@ -143,7 +173,8 @@ std::optional<simulation> journal::predict() const {
   simulation_costs costs;
   costs.processors = setup_.processors;
   costs.stages = mean_costs();
-  return simulate(setup_.pipeline->order, costs);
+  const schedule& order = setup_.pipeline->order;
+  return order.asynchronous ? simulate_joined_step(order, costs) : simulate(order, costs);
 }
 
 run_report journal::finish() {
@@ -157,8 +188,12 @@ run_report journal::finish() {
     report_.ranks.push_back({rank, "local", setup_.pipeline->stages_of(rank), end_->usage[rank]});
   if (setup_.pipeline != nullptr)
     report_stages();
-  if (!bubbles_.empty())
-    report_.bubble_fraction = median_after_warmup(bubbles_);
+  const auto median_of = [](const std::vector<double>& values) {
+    return values.empty() ? std::nullopt : std::optional(median_after_warmup(values));
+  };
+  report_.bubble_fraction = median_of(bubbles_);
+  report_.span_seconds = median_of(spans_);
+  report_.runtime_seconds_per_action = median_of(start_delays_);
   if (const std::optional<simulation> predicted = predict()) {
     report_.predicted_bubble_fraction = predicted->bubble_fraction;
     if (timeline_)

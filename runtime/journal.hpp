@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -21,7 +23,8 @@ namespace troupe {
 struct journal_setup {
   const run_spec* spec = nullptr;
   const model_family* family = nullptr;
-  const plan* pipeline = nullptr; ///< null for the reference trainer, which has no ranks
+  const plan* pipeline = nullptr;    ///< null for a trainer on one thread, which has no ranks
+  std::string trainer = "reference"; ///< then: what the report calls it
   const run_options* options = nullptr;
   std::uint64_t first_step = 0;
   std::uint32_t processors = 0; ///< how many ranks can compute at once; 0: all
@@ -54,6 +57,7 @@ private:
   void tell_complete_steps();
   void tell(const step_closed& closing, const std::vector<slice_batch>& slices);
   void measure(const std::vector<slice_batch>& slices);
+  double bubble_of(const std::vector<slice_batch>& slices);
   void open_timeline();
   std::vector<stage_cost> mean_costs() const;
   void report_stages();
@@ -66,7 +70,10 @@ private:
   std::optional<step_id> last_told_;
   std::optional<run_closed> end_;
   run_report report_;
-  std::vector<double> bubbles_; ///< by training step
+  std::vector<double> bubbles_;          ///< by training step
+  std::vector<double> spans_;            ///< by training step
+  std::vector<double> start_delays_;     ///< by training step; of emulated runs
+  std::map<std::uint32_t, double> ends_; ///< by rank: of its last training action so far; asynchronous schedules
   struct total {
     double seconds = 0.0;
     std::uint64_t count = 0;
@@ -75,7 +82,10 @@ private:
   std::map<std::pair<std::uint32_t, operation>, total> durations_; ///< of training actions, by stage and operation
 };
 
-/// 1 - busy / (ranks * span) of one step, where the span runs from the first action's start to the last one's end.
+/// Seconds from the first action's start to the last one's end.
+double span_of(const std::vector<slice_batch>& slices);
+
+/// 1 - busy / (ranks * span) of one step.
 double measured_bubble(const std::vector<slice_batch>& slices);
 
 } // namespace troupe

@@ -19,7 +19,7 @@ struct message_place {
   friend auto operator<=>(const message_place&, const message_place&) = default;
 };
 
-/// Holds one message a place until it is taken, and remembers what was taken since the last forget().
+/// Holds one message a place until it is taken, and remembers what was taken until that is told to be over.
 template <class Content>
 class message_box {
 public:
@@ -40,8 +40,8 @@ public:
       count += place.stage == stage ? 1 : 0;
     return count;
   }
-  /// Forgets what was taken: the step is over, and messages for it are stale by their step.
-  void forget() { taken_.clear(); }
+  /// Forgets what was taken before `current`: messages for those steps are stale by their step.
+  void forget_before(const step_id& current) { taken_.erase(taken_.begin(), taken_.lower_bound({current, 0, 0})); }
 
 private:
   std::map<message_place, Content> waiting_;

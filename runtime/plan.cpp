@@ -1,6 +1,9 @@
 #include "runtime/plan.hpp"
 
 #include "model/error.hpp"
+#include "runtime/emulation.hpp"
+#include "runtime/run_rules.hpp"
+#include "runtime/schedule/cost_text.hpp"
 #include "runtime/schedule/csv.hpp"
 #include "runtime/searched_plan.hpp"
 
@@ -48,6 +51,17 @@ schedule find_schedule(const run_spec& spec) {
   return generate_schedule(to_request(spec));
 }
 
+/// The spec's number, or what the schedule needs. With two copies each sums one group, and the step ends with their
+/// sum.
+std::uint32_t find_gradient_groups(const run_spec& spec, const schedule& order) {
+  const std::uint32_t groups = gradient_groups_of(spec, order.copies());
+  if (order.copies() > 1 && groups != order.copies())
+    throw spec_error(fmt::format("training.gradient_groups: found {}, expected {}, one for each copy of the model that "
+                                 "schedule '{}' has",
+                                 groups, order.copies(), order.name));
+  return groups;
+}
+
 /// Before anything is built; of a file with chunks left open it is known only after reading.
 void check_stage_count(const run_spec& spec, std::int64_t layers) {
   const pipeline_spec& pipeline = spec.pipeline;
@@ -65,12 +79,28 @@ void check_stage_count(const run_spec& spec, std::int64_t layers) {
                   layers, spec.model.layers));
 }
 
+/// Updates that wait for nobody leave no moment at which all stages have the same step's gradients.
+void check_asynchronous(const run_spec& spec) {
+  const std::string because =
+      fmt::format(", because the stages of '{}' update without waiting for each other", spec.pipeline.schedule);
+  if (spec.optimizer.clip != 0.0)
+    throw spec_error(fmt::format("optimizer.clip: found {}, expected 0 (no clipping by the norm of all gradients){}",
+                                 spec.optimizer.clip, because));
+  if (spec.training.gradient_groups > 1)
+    throw spec_error(
+        fmt::format("training.gradient_groups: found {}, expected 1{}", spec.training.gradient_groups, because));
+  if (spec.pipeline.dispatch != dispatch_mode::fixed)
+    throw spec_error(fmt::format("pipeline.dispatch: found reactive, expected static{}", because));
+  if (spec.model.tied_head)
+    throw spec_error(fmt::format("model.tied_head: found true, expected false{}", because));
+}
+
 } // namespace
 
 std::vector<std::uint32_t> plan::stages_of(std::uint32_t rank) const {
   std::vector<std::uint32_t> owned;
   for (std::uint32_t stage = 0; stage < order.stages(); ++stage)
-    if (order.rank_of_stage[stage] == rank)
+    if (std::ranges::any_of(order.placements, [&](const auto& placement) { return placement[stage] == rank; }))
       owned.push_back(stage);
   return owned;
 }
@@ -103,7 +133,8 @@ plan make_plan(const run_spec& spec, const model_family& family) {
   const std::int64_t layers = family.layer_count(spec.model);
   check_stage_count(spec, layers);
   if (spec.pipeline.schedule == searched_schedule_name)
-    return search_plan(spec, estimate_pass_costs(spec.model, family), 0).pipeline;
+    return spec.pipeline.emulated() ? search_emulated_plan(spec, family).pipeline
+                                    : search_plan(spec, estimate_pass_costs(spec.model, family), 0).pipeline;
   if (spec.pipeline.memory_limit > 0 && spec.pipeline.schedule != "reference")
     throw spec_error(
         fmt::format("pipeline.memory_limit: found {}, expected 0, as pipeline.schedule is {} and only auto "
@@ -112,6 +143,12 @@ plan make_plan(const run_spec& spec, const model_family& family) {
   plan result;
   result.order = find_schedule(spec);
   result.facts = check_schedule(result.order);
+  if (result.order.asynchronous)
+    check_asynchronous(spec);
+  result.gradient_groups = find_gradient_groups(spec, result.order);
+  if (spec.pipeline.emulated())
+    expect_stage_count(parse_emulation(spec.pipeline.emulate, "pipeline.emulate").costs, result.order.stages(),
+                       "pipeline.emulate");
   const std::uint32_t stages = result.order.stages();
   const bool balanced = spec.pipeline.partition.empty() || spec.pipeline.schedule == "reference";
   result.stages = balanced ? balance_layers(estimate_layer_costs(spec.model, family), stages)

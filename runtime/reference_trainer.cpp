@@ -1,28 +1,27 @@
 #include "runtime/reference_trainer.hpp"
 
 #include "model/gemm.hpp"
-#include "runtime/digest.hpp"
-#include "runtime/journal.hpp"
+#include "runtime/gradient_groups.hpp"
+#include "runtime/local_run.hpp"
 #include "runtime/run_rules.hpp"
 #include "runtime/training_state.hpp"
 
-#include <chrono>
 #include <cmath>
+#include <optional>
 
 namespace troupe {
 
 namespace {
 
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 /// The whole model on one thread.
-class reference {
+class reference : public local_trainer {
 public:
   reference(const run_spec& spec, const model_family& family, const data_source& data, const run_options& options)
-      : spec_(spec), data_(data), options_(options), layer_count_(family.layer_count(spec.model)),
-        state_(spec, family, {0, layer_count_}, options.resume, pool_) {}
+      : spec_(spec), data_(data), layer_count_(family.layer_count(spec.model)),
+        state_(spec, family, {0, layer_count_}, options.resume, pool_) {
+    if (spec.training.gradient_groups > 1)
+      groups_.emplace(state_.model().parameters(), spec.training.gradient_groups, spec.training.microbatches, pool_);
+  }
 
   /// The mean loss over the microbatches of a step; in training also the sums of their gradients.
   double pass(const step_id& at, std::uint32_t microbatches) {
@@ -43,11 +42,13 @@ public:
       loss += state_.model().last_loss();
       if (at.mode == pass_mode::train)
         state_.model().backward({}, context);
+      if (at.mode == pass_mode::train && groups_)
+        groups_->count_microbatch();
     }
     return loss / microbatches;
   }
 
-  step_closed train(std::uint64_t step) {
+  step_closed train(std::uint64_t step, step_end) override {
     const double start = seconds_now();
     const step_id at{step, pass_mode::train};
     const double loss = pass(at, spec_.training.microbatches);
@@ -65,53 +66,45 @@ public:
     return {at, loss, clipped.norm, rate, seconds_now() - start};
   }
 
-  step_closed validate(std::uint64_t step) {
+  step_closed validate(std::uint64_t step) override {
     const double start = seconds_now();
     const step_id at{step, pass_mode::evaluate};
     return {at, pass(at, spec_.validation.microbatches), 0.0, 0.0, seconds_now() - start};
   }
 
-  void save(std::uint64_t steps_done) {
+  std::filesystem::path save(std::uint64_t steps_done) override {
     checkpoint_writer writer(spec_.checkpoint.directory, spec_, steps_done,
                              make_optimizer(spec_.optimizer)->state_names());
     writer.add(state_.snapshot(pool_));
-    const std::filesystem::path generation = writer.commit(layer_count_);
-    if (options_.on_checkpoint)
-      options_.on_checkpoint(generation.string());
+    return writer.commit(layer_count_);
   }
 
-  state_hashes hashes() const { return combine(state_.digests()); }
+  state_hashes hashes() override { return combine(state_.digests()); }
 
 private:
   const run_spec& spec_;
   const data_source& data_;
-  const run_options& options_;
   std::int64_t layer_count_;
   tensor_pool pool_;
   stage_state state_;
+  std::optional<group_sums> groups_; ///< none when the gradient is one sum
 };
 
 } // namespace
 
-run_report run_reference(const run_spec& spec, const data_source& data, const run_options& options) {
+run_report run_reference(const run_spec& wanted, const data_source& data, const run_options& options) {
+  run_spec spec = wanted;
+  spec.training.gradient_groups = gradient_groups_of(wanted, 1);
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
-  const std::uint64_t first = options.resume == nullptr ? 0 : options.resume->steps_done();
-  journal log({.spec = &spec, .family = &family, .options = &options, .first_step = first});
+  journal log({.spec = &spec,
+               .family = &family,
+               .options = &options,
+               .first_step = options.resume == nullptr ? 0 : options.resume->steps_done()});
+  if (options.resume != nullptr)
+    expect_same_versions(*options.resume, spec, {});
   set_gemm_threads(static_cast<int>(spec.pipeline.threads_per_stage));
   reference trainer(spec, family, data, options);
-  bool interrupted = false;
-  for (std::uint64_t step = first; step < final_step(spec) && !interrupted; ++step) {
-    log.add(trainer.train(step));
-    const std::uint64_t done = step + 1;
-    interrupted = options.interrupts != nullptr && *options.interrupts > 0 && done < final_step(spec);
-    if (checkpoint_due(spec, done, interrupted || done == final_step(spec)))
-      trainer.save(done);
-    if (validation_due(spec, done) && !interrupted)
-      log.add(trainer.validate(step));
-  }
-  const state_hashes hashes = trainer.hashes();
-  log.add(run_closed{hashes.weights_sha256, hashes.optimizer_sha256, {}, interrupted});
-  return log.finish();
+  return run_locally(spec, options, trainer, log);
 }
 
 } // namespace troupe

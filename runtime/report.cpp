@@ -111,18 +111,24 @@ void fill_rates(run_report& report, double tokens_per_step, double flops_per_ste
 }
 
 std::string to_json(const run_report& report, const std::string& version) {
+  // An emulated run has no weights and no losses: what stands for them would look like a result.
+  const bool emulated = report.spec.pipeline.emulated();
+  const auto result_only = [&](const auto& value) { return emulated ? json(nullptr) : json(value); };
   const json document = {{"version", version},
-                         {"weights_sha256", report.weights_sha256},
-                         {"optimizer_sha256", report.optimizer_sha256},
+                         {"emulated", emulated},
+                         {"weights_sha256", result_only(report.weights_sha256)},
+                         {"optimizer_sha256", result_only(report.optimizer_sha256)},
                          {"schedule", report.schedule},
                          {"interrupted", report.interrupted},
                          {"tokens_per_second", report.tokens_per_second},
                          {"model_flops_per_second", report.model_flops_per_second},
                          {"bubble_fraction", optional_to_json(report.bubble_fraction)},
                          {"predicted_bubble_fraction", optional_to_json(report.predicted_bubble_fraction)},
+                         {"span_seconds", optional_to_json(report.span_seconds)},
+                         {"runtime_seconds_per_action", optional_to_json(report.runtime_seconds_per_action)},
                          {"first_step", report.first_step},
-                         {"losses", report.losses},
-                         {"gradient_norms", report.gradient_norms},
+                         {"losses", result_only(report.losses)},
+                         {"gradient_norms", result_only(report.gradient_norms)},
                          {"validations", list_to_json(report.validations,
                                                       [](const validation_point& one) {
                                                         return json{{"step", one.step}, {"loss", one.loss}};

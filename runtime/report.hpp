@@ -46,6 +46,8 @@ struct run_report {
   double tokens_per_second = 0.0;                  ///< median after warm-up
   std::optional<double> bubble_fraction;           ///< measured, median over steps; none for the reference
   std::optional<double> predicted_bubble_fraction; ///< the simulator's, from the measured times of the actions
+  std::optional<double> span_seconds; ///< first action's start to last one's end, median over steps; as bubble_fraction
+  std::optional<double> runtime_seconds_per_action; ///< mean_start_delay, median over steps; only of emulated runs
   double model_flops_per_second = 0.0;
   std::vector<rank_report> ranks;
   std::vector<stage_report> stages;

@@ -20,6 +20,7 @@ struct step_progress {
   std::uint64_t step = 0;  ///< steps done, from 1; after a resume it goes on from the checkpoint's
   std::uint64_t steps = 0; ///< steps done when this run ends
   double loss = 0.0;       ///< mean over the step's microbatches
+  bool emulated = false;   ///< nothing was computed, and the loss is none
   double gradient_norm = 0.0;
   double learning_rate = 0.0;
   double tokens_per_second = 0.0;
@@ -31,12 +32,12 @@ struct plan;
 
 /// The callbacks run on one thread at a time, and never after the run has returned.
 struct run_options {
-  std::filesystem::path trace;        ///< empty: none
-  std::filesystem::path timeline;     ///< empty: none; otherwise a pipeline, as the reference has nothing to draw
-  const checkpoint* resume = nullptr; ///< where to go on from; null: from the seed
-  std::function<void(const step_progress&)> on_step;
-  std::function<void(const validation_point&)> on_validation;
-  std::function<void(const std::string& generation)> on_checkpoint; ///< the path of a committed generation
+  std::filesystem::path trace = {};    ///< empty: none
+  std::filesystem::path timeline = {}; ///< empty: none; otherwise a pipeline, as the reference has nothing to draw
+  const checkpoint* resume = nullptr;  ///< where to go on from; null: from the seed
+  std::function<void(const step_progress&)> on_step = {};
+  std::function<void(const validation_point&)> on_validation = {};
+  std::function<void(const std::string& generation)> on_checkpoint = {}; ///< the path of a committed generation
   const std::atomic<int>* interrupts = nullptr; ///< above 0: finish the step, write a checkpoint if asked for, return
   const plan* pipeline = nullptr;               ///< null: what make_plan makes of the spec
   const model_family* family = nullptr;         ///< null: the built-in family that the spec names

@@ -1,5 +1,5 @@
-// When things are due in a run. The scheduler and the reference trainer ask the same questions and must get the same
-// answers.
+// When things are due in a run, and how its gradients are grouped. The scheduler and the reference trainer ask the same
+// questions and must get the same answers.
 #pragma once
 
 #include "runtime/run_spec.hpp"
@@ -23,6 +23,17 @@ inline bool validation_due(const run_spec& spec, std::uint64_t steps_done) {
 inline bool checkpoint_due(const run_spec& spec, std::uint64_t steps_done, bool last) {
   const checkpoint_spec& wanted = spec.checkpoint;
   return !wanted.directory.empty() && (last || (wanted.every != 0 && steps_done % wanted.every == 0));
+}
+
+/// Whether the step of an asynchronous schedule after which `steps_done` steps are done may run into the next one: not
+/// when the run ends there, nor when a checkpoint or a validation needs the weights of just that step.
+inline bool may_carry_on(const run_spec& spec, std::uint64_t steps_done) {
+  return steps_done < final_step(spec) && !checkpoint_due(spec, steps_done, false) && !validation_due(spec, steps_done);
+}
+
+/// Into how many groups a step's gradients are added up; `copies` of the model need as many.
+inline std::uint32_t gradient_groups_of(const run_spec& spec, std::uint32_t copies) {
+  return spec.training.gradient_groups == 0 ? copies : spec.training.gradient_groups;
 }
 
 } // namespace troupe

@@ -4,6 +4,7 @@
 #include "model/model_spec.hpp"
 #include "model/optimizer.hpp"
 #include "model/stage_model.hpp"
+#include "runtime/action_queue.hpp"
 
 #include <cstdint>
 #include <string>
@@ -30,6 +31,9 @@ struct training_spec {
   std::uint32_t microbatch_size = 4; ///< B, sequences in a microbatch
   std::uint64_t seed = 1;
   std::uint64_t stop_after = 0; ///< end after this step, as if the rest were to be resumed later; 0: run all steps
+  /// Contiguous groups of microbatches: a step's gradient is the sum of the groups' sums. 0: what the schedule needs,
+  /// which is 1, or 2 with two copies of the model.
+  std::uint32_t gradient_groups = 0;
 
   friend bool operator==(const training_spec&, const training_spec&) = default;
 };
@@ -43,8 +47,12 @@ struct pipeline_spec {
   std::string partition;               ///< layers of each stage, "2,3,1"; empty: balanced by cost
   std::uint32_t group_size = 0;        ///< of the interleaved schedules, see schedule_request; 0: about `stages`
   std::uint32_t waves = 1;             ///< of hanayo
+  dispatch_mode dispatch = dispatch_mode::fixed;
+  std::string emulate; ///< times that passes take instead of computing, see parse_emulation; empty: they compute
   /// Of auto: microbatches that a rank may hold at once, see search_request; 0: `stages`.
   std::uint32_t memory_limit = 0;
+
+  bool emulated() const { return !emulate.empty(); }
 
   friend bool operator==(const pipeline_spec&, const pipeline_spec&) = default;
 };

@@ -16,6 +16,7 @@ namespace {
 // In the order of the enumerators.
 const std::vector<std::string> token_words = {"bytes", "uint16"};
 const std::vector<std::string> recompute_words = {"none", "full"};
+const std::vector<std::string> dispatch_words = {"static", "reactive"};
 
 template <class Choice>
 const std::string& to_word(Choice value, const std::vector<std::string>& words) {
@@ -49,6 +50,7 @@ void write_training(const training_spec& from, proto::TrainingSpec& to) {
   to.set_microbatch_size(from.microbatch_size);
   to.set_seed(from.seed);
   to.set_stop_after(from.stop_after);
+  to.set_gradient_groups(from.gradient_groups);
 }
 
 void write_optimizer(const optimizer_spec& from, proto::OptimizerSpec& to) {
@@ -74,6 +76,8 @@ void write_pipeline(const pipeline_spec& from, proto::PipelineSpec& to) {
   to.set_partition(from.partition);
   to.set_group_size(from.group_size);
   to.set_waves(from.waves);
+  to.set_dispatch(to_word(from.dispatch, dispatch_words));
+  to.set_emulate(from.emulate);
   to.set_memory_limit(from.memory_limit);
 }
 
@@ -112,6 +116,8 @@ pipeline_spec read_pipeline(const proto::PipelineSpec& from) {
           .partition = from.partition(),
           .group_size = from.group_size(),
           .waves = from.waves(),
+          .dispatch = to_choice<dispatch_mode>("pipeline.dispatch", from.dispatch(), dispatch_words),
+          .emulate = from.emulate(),
           .memory_limit = from.memory_limit()};
 }
 
@@ -145,7 +151,8 @@ run_spec from_message(const proto::RunSpec& message) {
                        .microbatches = training.microbatches(),
                        .microbatch_size = training.microbatch_size(),
                        .seed = training.seed(),
-                       .stop_after = training.stop_after()},
+                       .stop_after = training.stop_after(),
+                       .gradient_groups = training.gradient_groups()},
           .optimizer = read_optimizer(message.optimizer()),
           .pipeline = read_pipeline(message.pipeline()),
           .validation = {.every = message.validation().every(), .microbatches = message.validation().microbatches()},

@@ -1,6 +1,7 @@
 // The check of a run spec: what makes no sense is refused here, before any file is opened or any actor starts.
 #include "model/error.hpp"
 #include "model/gemm.hpp"
+#include "runtime/emulation.hpp"
 #include "runtime/nearest.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/run_spec.hpp"
@@ -92,6 +93,9 @@ void check_training(const training_spec& training) {
   if (training.stop_after > training.steps)
     refuse("training.stop_after", std::to_string(training.stop_after),
            fmt::format("0 to training.steps ({})", training.steps));
+  if (training.gradient_groups > 0 && training.microbatches % training.gradient_groups != 0)
+    refuse("training.gradient_groups", std::to_string(training.gradient_groups),
+           fmt::format("0, or a number that divides training.microbatches ({})", training.microbatches));
 }
 
 void check_optimizer(const optimizer_spec& optimizer) {
@@ -132,6 +136,25 @@ void check_pipeline(const pipeline_spec& pipeline) {
   if (pipeline.threads_per_stage < 1 || pipeline.threads_per_stage > most_threads)
     refuse("pipeline.threads_per_stage", std::to_string(pipeline.threads_per_stage),
            fmt::format("1 to {}, the limit of {}", most_threads, gemm_library()));
+}
+
+/// What needs a schedule, and what emulated passes cannot give.
+void check_dispatch_and_emulation(const run_spec& spec) {
+  const pipeline_spec& pipeline = spec.pipeline;
+  const bool reference = pipeline.schedule == "reference";
+  if (pipeline.dispatch == dispatch_mode::reactive && reference)
+    refuse("pipeline.dispatch", "reactive", "static, since pipeline.schedule is reference, which has no lists");
+  if (!pipeline.emulated())
+    return;
+  parse_emulation(pipeline.emulate, "pipeline.emulate");
+  if (reference)
+    refuse("pipeline.emulate", "'" + pipeline.emulate + "'", "nothing, since pipeline.schedule is reference");
+  if (!spec.checkpoint.directory.empty())
+    refuse("checkpoint.directory", "'" + spec.checkpoint.directory + "'",
+           "none, since pipeline.emulate leaves no weights to be saved");
+  if (spec.validation.every > 0)
+    refuse("validation.every", std::to_string(spec.validation.every),
+           "0, since pipeline.emulate leaves no loss to be measured");
 }
 
 void check_validation_and_checkpoint(const run_spec& spec) {
@@ -202,6 +225,7 @@ void validate(const run_spec& spec, const model_family& family) {
   check_optimizer(spec.optimizer);
   check_pipeline(spec.pipeline);
   check_validation_and_checkpoint(spec);
+  check_dispatch_and_emulation(spec);
   check_sizes(spec);
   family.validate(spec.model);
   check_partition(spec, family);

@@ -4,11 +4,14 @@
 #include "runtime/checkpoint.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
+#include "runtime/training_state.hpp"
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
 namespace troupe {
 
@@ -16,8 +19,8 @@ namespace troupe {
 /// ones are ignored.
 class snapshot_collector {
 public:
-  snapshot_collector(const run_spec& spec, std::uint32_t ranks, std::int64_t layers)
-      : spec_(spec), ranks_(ranks), layers_(layers) {}
+  snapshot_collector(const run_spec& spec, const schedule& order, std::int64_t layers)
+      : spec_(spec), state_names_(snapshot_state_names(spec.optimizer, order)), ranks_(order.ranks), layers_(layers) {}
 
   /// Writes the snapshot; with the last rank's one, commits. Throws checkpoint_error; nothing half-written stays
   /// behind.
@@ -25,6 +28,7 @@ public:
 
 private:
   const run_spec& spec_;
+  std::vector<std::string> state_names_;
   std::uint32_t ranks_;
   std::int64_t layers_;
   std::unique_ptr<checkpoint_writer> writer_; ///< of the checkpoint being written

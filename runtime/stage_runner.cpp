@@ -2,6 +2,7 @@
 
 #include "model/gemm.hpp"
 #include "runtime/digest.hpp"
+#include "runtime/schedule/asynchronous.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -12,11 +13,18 @@ std::uint32_t evaluation_window(const plan& pipeline) {
   return pipeline.order.stages() + 2;
 }
 
-stage_runner::stage_runner(rank_setup setup) : setup_(std::move(setup)), lives_(setup_.pipeline->ranks(), 1) {
+stage_runner::stage_runner(rank_setup setup)
+    : setup_(std::move(setup)), lives_(setup_.pipeline->ranks(), 1),
+      queue_({setup_.pipeline->facts.peak_by_stage, setup_.pipeline->facts.peak_by_rank[setup_.rank]}) {
   const run_spec& spec = *setup_.spec;
   const plan& pipeline = *setup_.pipeline;
+  steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
   for (const std::uint32_t stage : pipeline.stages_of(setup_.rank))
-    stages_.emplace(stage, stage_state(spec, *setup_.family, pipeline.stages[stage], setup_.start, pool_));
+    stages_.emplace(stage, stage_state(spec, *setup_.family, pipeline.stages[stage], setup_.start, pool_,
+                                       starting_versions(pipeline.order, stage, steps_done_)));
+  if (const std::uint32_t groups = pipeline.gradient_groups / pipeline.order.copies(); groups > 1)
+    for (auto& [stage, state] : stages_)
+      groups_.try_emplace(stage, state.model().parameters(), groups, pipeline.order.group_size(), pool_);
   const std::int64_t sequences = spec.training.microbatch_size;
   activation_shape_ = setup_.family->activation_shape(spec.model, sequences);
   tokens_length_ = static_cast<std::size_t>(sequences * spec.model.sequence_length);
@@ -26,7 +34,8 @@ stage_runner::stage_runner(rank_setup setup) : setup_(std::move(setup)), lives_(
     credit_.tokens = pipeline.facts.peak_by_stage.front() + injection_lookahead;
   if (stages_.contains(last_stage()))
     credit_.targets = pipeline.facts.peak_by_stage.back() + injection_lookahead;
-  steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
+  if (spec.pipeline.emulated())
+    emulation_ = parse_emulation(spec.pipeline.emulate, "pipeline.emulate");
 }
 
 rank_ready stage_runner::ready() const {
@@ -35,23 +44,40 @@ rank_ready stage_runner::ready() const {
 
 // What is due
 
-const std::vector<action>& stage_runner::list() const {
-  return current_->mode == pass_mode::train ? setup_.pipeline->order.actions[setup_.rank] : evaluation_list_;
+placed_action stage_runner::placed(const action& one) const {
+  placed_action next{*current_, one};
+  if (const std::uint32_t microbatches = microbatches_of(current_->mode); one.microbatch >= microbatches) {
+    next.what.microbatch -= microbatches;
+    ++next.at.step;
+  }
+  return next;
 }
 
-bool stage_runner::inputs_ready(const action& next) const {
-  const message_place place{*current_, next.stage, next.microbatch};
-  switch (next.op) {
+const action* stage_runner::next_action() const {
+  return queue_.next([this](const action& one) { return inputs_ready(placed(one)); });
+}
+
+bool stage_runner::inputs_ready(const placed_action& next) const {
+  const std::uint32_t stage = next.what.stage;
+  switch (next.what.op) {
   case operation::forward:
-    return (next.stage == 0 ? tokens_.has(place) : activations_.has(place)) &&
-           (next.stage != last_stage() || targets_.has(place));
+    return (stage == 0 ? tokens_.has(next.place()) : activations_.has(next.place())) &&
+           (stage != last_stage() || targets_.has(next.place()));
   case operation::backward_input:
   case operation::backward:
-    return next.stage == last_stage() || gradients_.has(place);
+    return stage == last_stage() || gradients_.has(next.place());
   case operation::backward_weight:
     return true;
   }
   return false;
+}
+
+/// Two steps may be open at once, and their openings come in any order.
+bool stage_runner::opening_due() const {
+  if (openings_.empty())
+    return false;
+  const step_id& next = openings_.begin()->first;
+  return next.mode == pass_mode::train ? next.step == steps_done_ : next.step + 1 == steps_done_;
 }
 
 bool stage_runner::can_run() const {
@@ -60,10 +86,12 @@ bool stage_runner::can_run() const {
     const bool replica_due =
         std::any_of(stages_.begin(), stages_.end(), [](const auto& s) { return s.second.has_tied_replica(); }) &&
         replica_steps_ < steps_done_ && !tied_value_;
-    return (opening_ && !replica_due) || (digest_request_ && digest_request_->steps_done == steps_done_);
+    return (opening_due() && !replica_due) || (digest_request_ && digest_request_->steps_done == steps_done_);
   }
   case phase::running:
-    return all_done() || inputs_ready(list()[position_]);
+    return in_progress_ || queue_.empty() || next_action() != nullptr;
+  case phase::exchanging:
+    return group_gradients_here();
   case phase::closing: {
     const bool owner =
         std::any_of(stages_.begin(), stages_.end(), [](const auto& s) { return s.second.has_tied_owner(); });
@@ -80,16 +108,21 @@ rank_outputs stage_runner::run_next() {
   rank_outputs out;
   switch (phase_) {
   case phase::idle:
-    if (opening_)
+    if (opening_due())
       begin_step();
     else
       send_digests(out);
     break;
   case phase::running:
-    if (all_done())
+    if (in_progress_)
+      end_emulated_action(out);
+    else if (queue_.empty())
       close_list(out);
     else
-      run_action(list()[position_], out);
+      run_action(*next_action(), out);
+    break;
+  case phase::exchanging:
+    close_gradients(out);
     break;
   case phase::closing:
     send_report(out);
@@ -107,40 +140,97 @@ void stage_runner::begin_step() {
     replica_steps_ = tied_value_->at.step + 1;
     tied_value_.reset();
   }
-  current_ = opening_->at;
-  opening_.reset();
-  position_ = 0;
+  const step_opening opening = openings_.extract(openings_.begin()).mapped();
+  const step_start start = carries_on() ? step_start::continued : step_start::afresh;
+  current_ = opening.at;
+  end_ = opening.end;
+  const bool training = current_->mode == pass_mode::train;
+  list_ = training ? step_actions(setup_.pipeline->order, setup_.rank, start, end_) : evaluation_list_;
+  queue_.begin(list_, training ? setup_.spec->pipeline.dispatch : dispatch_mode::fixed);
   slices_.clear();
-  activations_.forget();
-  gradients_.forget();
-  tokens_.forget();
-  targets_.forget();
+  activations_.forget_before(*current_);
+  gradients_.forget_before(*current_);
+  group_gradients_.forget_before(*current_);
+  tokens_.forget_before(*current_);
+  targets_.forget_before(*current_);
   phase_ = phase::running;
 }
 
-void stage_runner::run_action(const action& next, rank_outputs& out) {
-  set_gemm_threads(static_cast<int>(setup_.spec->pipeline.threads_per_stage));
-  action_slice slice{next, setup_.clock(), 0.0};
-  if (next.op == operation::forward)
+void stage_runner::run_action(const action& one, rank_outputs& out) {
+  if (!emulation_)
+    set_gemm_threads(static_cast<int>(setup_.spec->pipeline.threads_per_stage));
+  const double start = setup_.clock();
+  const placed_action next = placed(one);
+  choose_weights(next);
+  if (one.op == operation::forward)
     run_forward(next, out);
   else
     run_backward(next, out);
-  slice.end = setup_.clock();
-  usage_.busy_seconds += slice.end - slice.start;
-  slices_.push_back(slice);
-  ++position_;
+  update_after(next);
+  queue_.finish(one);
+  const double seconds = emulation_ ? emulation_->seconds(next.what, setup_.spec->training.seed, next.at.step) : 0.0;
+  if (seconds > 0.0)
+    in_progress_ = {next.what, start, start + seconds, std::exchange(out, {})};
+  else
+    end_action({next.what, start, setup_.clock()});
+}
+
+void stage_runner::end_action(const action_slice& ran) {
+  usage_.busy_seconds += ran.end - ran.start;
+  slices_.push_back(ran);
+}
+
+std::optional<double> stage_runner::wake_at() {
+  return in_progress_ ? std::optional(timer_.aim_at(in_progress_->end)) : std::nullopt;
+}
+
+void stage_runner::end_emulated_action(rank_outputs& out) {
+  const double now = setup_.clock();
+  timer_.woke(now);
+  end_action({in_progress_->what, in_progress_->start, now});
+  out = std::move(in_progress_->out);
+  in_progress_.reset();
 }
 
 void stage_runner::close_list(rank_outputs& out) {
   out.emplace_back(slice_batch{setup_.rank, *current_, slices_});
   if (current_->mode == pass_mode::evaluate) {
     phase_ = phase::idle;
-    out.emplace_back(step_report{setup_.rank, setup_.life, *current_, {}, usage_});
+    out.emplace_back(step_report{setup_.rank, setup_.life, *current_, {}, usage()});
     return;
   }
+  if (asynchronous()) {
+    send_asynchronous_report(out);
+    return;
+  }
+  phase_ = phase::exchanging;
+  if (has_two_copies())
+    send_group_gradients(out);
+  else
+    close_gradients(out);
+}
+
+/// Each stage's gradients are the sum over the group of its copy; the holder of the other copy has the other group's.
+void stage_runner::send_group_gradients(rank_outputs& out) {
+  for (const auto& [stage, state] : stages_)
+    out.emplace_back(group_gradient_message{route_to(setup_.pipeline->rank_of(stage, 1 - copy_of(stage))), *current_,
+                                            stage, copy_gradients(state.model().parameters(), pool_)});
+}
+
+bool stage_runner::group_gradients_here() const {
+  return std::ranges::all_of(stages_, [&](const auto& one) {
+    return group_gradients_.has({*current_, one.first, first_microbatch_of(one.first)});
+  });
+}
+
+/// From here on a stage's gradients are those of the whole step.
+void stage_runner::close_gradients(rank_outputs& out) {
+  if (has_two_copies())
+    for (const auto& [stage, state] : stages_)
+      add_gradients(state.model().parameters(), group_gradients_.take({*current_, stage, first_microbatch_of(stage)}));
   phase_ = phase::closing;
   if (stage_state* replica = tied_replica_stage())
-    deliver(tied_gradient_message{route_to(setup_.pipeline->rank_of(0)), *current_,
+    deliver(tied_gradient_message{route_to(setup_.pipeline->rank_of(0, copy_of(last_stage()))), *current_,
                                   pool_.copy(replica->tied_replica_gradient())},
             out);
 }
@@ -149,13 +239,10 @@ void stage_runner::send_report(rank_outputs& out) {
   if (stage_state* owner = tied_owner_stage())
     owner->add_tied_gradient(tied_gradient_);
   tied_gradient_ = {};
-  usage_.recomputed_microbatches = 0;
-  step_report report{setup_.rank, setup_.life, *current_, {}, {}};
-  for (auto& [stage, state] : stages_) {
-    report.squares.push_back({stage, state.gradient_squares()});
-    usage_.recomputed_microbatches += state.model().recomputed_microbatches();
-  }
-  report.usage = usage_;
+  step_report report{setup_.rank, setup_.life, *current_, {}, usage()};
+  for (const auto& [stage, state] : stages_)
+    if (copy_of(stage) == 0)
+      report.squares.push_back({stage, state.gradient_squares()});
   out.emplace_back(std::move(report));
   phase_ = phase::awaiting_decision;
 }
@@ -164,104 +251,126 @@ void stage_runner::apply_decision(rank_outputs& out) {
   const step_decision decision = *std::exchange(decision_, std::nullopt);
   phase_ = phase::idle;
   steps_done_ = decision.at.step + 1;
-  for (auto& [stage, state] : stages_)
-    state.apply({decision.at.step, decision.learning_rate, decision.gradient_scale});
+  if (!asynchronous())
+    for (auto& [stage, state] : stages_)
+      state.apply({decision.at.step, decision.learning_rate, decision.gradient_scale});
   if (stage_state* owner = tied_owner_stage())
-    deliver(tied_value_message{route_to(setup_.pipeline->rank_of(last_stage())), decision.at,
+    deliver(tied_value_message{route_to(setup_.pipeline->rank_of(last_stage(), copy_of(0))), decision.at,
                                pool_.copy(owner->tied_owner_value())},
             out);
   if (decision.snapshot == take_snapshot::no)
     return;
   rank_snapshot taken{setup_.rank, setup_.life, steps_done_, {}};
   for (const auto& [stage, state] : stages_)
-    std::ranges::move(state.snapshot(pool_), std::back_inserter(taken.layers));
+    if (copy_of(stage) == 0)
+      std::ranges::move(state.snapshot(pool_), std::back_inserter(taken.layers));
   out.emplace_back(std::move(taken));
 }
 
 void stage_runner::send_digests(rank_outputs& out) {
   digest_request_.reset();
-  digest_report report{setup_.rank, setup_.life, {}};
+  digest_report report{setup_.rank, setup_.life, {}, {}};
   for (const auto& [stage, state] : stages_)
-    std::ranges::move(state.digests(), std::back_inserter(report.layers));
+    std::ranges::move(state.digests(), std::back_inserter(copy_of(stage) == 0 ? report.layers : report.second_copy));
   out.emplace_back(std::move(report));
 }
 
 // One action
 
-pass_context stage_runner::context_for(const action& next) {
+pass_context stage_runner::context_for(const placed_action& next) {
+  const std::uint32_t microbatch = next.what.microbatch;
+  const schedule& order = setup_.pipeline->order;
   pass_context at;
   at.seed = setup_.spec->training.seed;
-  at.step = current_->step;
-  at.microbatch = next.microbatch;
-  at.microbatches = microbatches_of(current_->mode);
+  at.step = next.at.step;
+  at.microbatch = microbatch;
+  at.microbatches = order.asynchronous ? order.asynchronous->update_every : microbatches_of(next.at.mode);
   at.sequences = setup_.spec->training.microbatch_size;
   at.sequence_length = setup_.spec->model.sequence_length;
-  at.mode = current_->mode;
-  if (next.stage == 0)
-    at.tokens = *held_tokens_.at(next.microbatch);
-  if (next.stage == last_stage())
-    at.targets = *held_targets_.at(next.microbatch);
+  at.mode = next.at.mode;
+  if (next.what.stage == 0)
+    at.tokens = *held_tokens_.at(microbatch);
+  if (next.what.stage == last_stage())
+    at.targets = *held_targets_.at(microbatch);
   at.pool = &pool_;
   return at;
 }
 
-void stage_runner::run_forward(const action& next, rank_outputs& out) {
-  const message_place place{*current_, next.stage, next.microbatch};
-  stage_model& model = stages_.at(next.stage).model();
-  const std::uint32_t peak = setup_.pipeline->facts.peak_by_stage[next.stage];
-  if (current_->mode == pass_mode::train && model.stashed_microbatches() >= peak)
-    throw protocol_error("rank " + std::to_string(setup_.rank) + ": " + to_string(next) +
+void stage_runner::run_forward(const placed_action& next, rank_outputs& out) {
+  const auto [stage, op, microbatch] = next.what;
+  const message_place place = next.place();
+  stage_model& model = stages_.at(stage).model();
+  const std::uint32_t peak = setup_.pipeline->facts.peak_by_stage[stage];
+  if (next.at.mode == pass_mode::train && model.stashed_microbatches() >= peak)
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": " + to_string(next.what) +
                          " would stash more than the schedule's " + std::to_string(peak) + " microbatches");
   tensor input;
-  if (next.stage == 0)
-    held_tokens_[next.microbatch] = tokens_.take(place);
+  if (stage == 0)
+    held_tokens_[microbatch] = tokens_.take(place);
   else
     input = activations_.take(place);
-  if (next.stage == last_stage())
-    held_targets_[next.microbatch] = targets_.take(place);
+  if (stage == last_stage())
+    held_targets_[microbatch] = targets_.take(place);
   tensor output = model.forward(input, context_for(next));
   note_stash();
-  if (next.stage == last_stage())
-    out.emplace_back(loss_message{setup_.rank, setup_.life, *current_, next.microbatch, model.last_loss()});
+  if (stage == last_stage())
+    out.emplace_back(loss_message{setup_.rank, setup_.life, next.at, microbatch, model.last_loss()});
   else
-    deliver(activation_message{route_to(setup_.pipeline->rank_of(next.stage + 1)), *current_, next.stage + 1,
-                               next.microbatch, std::move(output)},
-            out);
-  if (current_->mode == pass_mode::evaluate)
+    deliver(
+        activation_message{route_to(rank_of(stage + 1, microbatch)), next.at, stage + 1, microbatch, std::move(output)},
+        out);
+  if (next.at.mode == pass_mode::evaluate)
     release(next, out);
 }
 
-void stage_runner::run_backward(const action& next, rank_outputs& out) {
-  stage_model& model = stages_.at(next.stage).model();
+void stage_runner::run_backward(const placed_action& next, rank_outputs& out) {
+  const auto [stage, op, microbatch] = next.what;
+  stage_model& model = stages_.at(stage).model();
   const pass_context at = context_for(next);
-  if (next.op == operation::backward_weight) {
+  if (op == operation::backward_weight) {
     model.backward_weight(at);
+    count_in_group(next.what);
     release(next, out);
     return;
   }
   tensor output_gradient;
-  if (next.stage != last_stage())
-    output_gradient = gradients_.take({*current_, next.stage, next.microbatch});
+  if (stage != last_stage())
+    output_gradient = gradients_.take(next.place());
   tensor input_gradient =
-      next.op == operation::backward ? model.backward(output_gradient, at) : model.backward_input(output_gradient, at);
+      op == operation::backward ? model.backward(output_gradient, at) : model.backward_input(output_gradient, at);
   note_stash();
-  if (next.stage > 0)
-    deliver(gradient_message{route_to(setup_.pipeline->rank_of(next.stage - 1)), *current_, next.stage - 1,
-                             next.microbatch, std::move(input_gradient)},
+  if (stage > 0)
+    deliver(gradient_message{route_to(rank_of(stage - 1, microbatch)), next.at, stage - 1, microbatch,
+                             std::move(input_gradient)},
             out);
-  if (next.op == operation::backward)
+  if (op == operation::backward) {
+    count_in_group(next.what);
     release(next, out);
+  }
 }
 
-void stage_runner::release(const action& done, rank_outputs& out) {
-  const std::size_t tokens = done.stage == 0 ? held_tokens_.erase(done.microbatch) : 0;
-  const std::size_t targets = done.stage == last_stage() ? held_targets_.erase(done.microbatch) : 0;
+void stage_runner::count_in_group(const action& done) {
+  if (const auto sums = groups_.find(done.stage); sums != groups_.end())
+    sums->second.count_microbatch();
+}
+
+void stage_runner::release(const placed_action& done, rank_outputs& out) {
+  const std::uint32_t microbatch = done.what.microbatch;
+  const std::size_t tokens = done.what.stage == 0 ? held_tokens_.erase(microbatch) : 0;
+  const std::size_t targets = done.what.stage == last_stage() ? held_targets_.erase(microbatch) : 0;
   // A validation has its own bound: the scheduler counts the losses that came back.
-  if (current_->mode == pass_mode::evaluate || tokens + targets == 0)
+  if (done.at.mode == pass_mode::evaluate || tokens + targets == 0)
     return;
   credit_.tokens += tokens;
   credit_.targets += targets;
   out.emplace_back(credit_message{setup_.rank, setup_.life, credit_});
+}
+
+rank_usage stage_runner::usage() const {
+  rank_usage so_far = usage_;
+  for (const auto& [stage, state] : stages_)
+    so_far.recomputed_microbatches += state.model().recomputed_microbatches();
+  return so_far;
 }
 
 void stage_runner::note_stash() {
@@ -273,6 +382,16 @@ void stage_runner::note_stash() {
   }
   usage_.peak_stash_bytes = std::max(usage_.peak_stash_bytes, bytes);
   usage_.peak_stash_microbatches = std::max(usage_.peak_stash_microbatches, microbatches);
+}
+
+/// A validation runs through copy 0 alone.
+std::uint32_t stage_runner::rank_of(std::uint32_t stage, std::uint32_t microbatch) const {
+  return current_->mode == pass_mode::train ? setup_.pipeline->order.rank_of(stage, microbatch)
+                                            : setup_.pipeline->rank_of(stage, 0);
+}
+
+std::uint32_t stage_runner::first_microbatch_of(std::uint32_t stage) const {
+  return copy_of(stage) * setup_.pipeline->order.group_size();
 }
 
 route stage_runner::route_to(std::uint32_t rank) const {

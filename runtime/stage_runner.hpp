@@ -1,10 +1,14 @@
-// The state machine of one rank: takes messages in any order, runs the rank's actions in the schedule's order, and
-// returns what to send. Knows neither actors nor threads; time comes from a clock that is passed in.
+// The state machine of one rank: takes messages in any order, runs the rank's actions as the schedule's list has them,
+// and returns what to send. Knows neither actors nor threads; time comes from a clock that is passed in.
 #pragma once
 
+#include "runtime/action_queue.hpp"
+#include "runtime/emulation.hpp"
+#include "runtime/gradient_groups.hpp"
 #include "runtime/message_box.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/timer_aim.hpp"
 #include "runtime/traffic.hpp"
 #include "runtime/training_state.hpp"
 
@@ -31,12 +35,21 @@ struct rank_setup {
   run_clock clock;
 };
 
-using rank_output = std::variant<activation_message, gradient_message, tied_gradient_message, tied_value_message,
-                                 loss_message, credit_message, step_report, slice_batch, rank_snapshot, digest_report>;
+using rank_output = std::variant<activation_message, gradient_message, group_gradient_message, tied_gradient_message,
+                                 tied_value_message, loss_message, credit_message, step_report, slice_batch,
+                                 rank_snapshot, digest_report>;
 using rank_outputs = std::vector<rank_output>;
 
+/// An action with the step that its microbatch belongs to.
+struct placed_action {
+  step_id at;
+  action what; ///< microbatch 0..m-1 of that step
+
+  message_place place() const { return {at, what.stage, what.microbatch}; }
+};
+
 /// Invariants, whatever arrives in whatever order:
-/// - actions run in the list's order, each once, and only with all their inputs;
+/// - actions run in the list's order, or as action_queue lets them overtake; each once, and only with all their inputs;
 /// - a stage holds the stash of at most its schedule's peak of microbatches, and a bounded number of waiting messages;
 /// - what was seen before, belongs to a step that is over, or comes from or goes to a former incarnation, is dropped;
 /// - what no correct peer could have sent throws protocol_error and changes nothing.
@@ -52,6 +65,7 @@ public:
   void accept(const target_message& in);
   void accept(const activation_message& in);
   void accept(const gradient_message& in);
+  void accept(const group_gradient_message& in);
   void accept(const tied_gradient_message& in);
   void accept(const tied_value_message& in);
   void accept(const step_opening& in);
@@ -61,46 +75,79 @@ public:
   /// True when run_next would do something.
   bool can_run() const;
   /// Does the next thing that is due: one action of the list, the report at its end, the update, or the start of a
-  /// step.
+  /// step. An emulated action takes two calls: one begins it, and the next one, due at wake_at(), ends it.
   rank_outputs run_next();
+  /// The moment to which run_next is to be put off, by the run's clock; nothing: it can be called at once.
+  std::optional<double> wake_at();
+  /// True when actions compute nothing, so that a call of run_next takes no time.
+  bool emulates() const { return emulation_.has_value(); }
 
   /// Messages dropped as stale or repeated.
   std::uint64_t dropped_messages() const { return dropped_; }
-  const rank_usage& usage() const { return usage_; }
+  rank_usage usage() const;
   pool_statistics memory() const { return pool_.statistics(); }
 
 private:
-  enum class phase { idle, running, closing, awaiting_decision };
+  enum class phase { idle, running, exchanging, closing, awaiting_decision };
 
   // Incoming
   bool is_current(const route& via);
   bool is_current(incarnation target);
   bool is_over(const step_id& at) const;
+  std::uint64_t newest_acceptable_step() const;
   template <class Content>
   void admit(message_box<Content>& box, const message_place& place, const Content& content, std::uint32_t limit,
              const char* what);
   void expect_shape(const tensor& values, const message_place& place, const char* what) const;
 
   // What is due
-  bool inputs_ready(const action& next) const;
-  bool all_done() const { return position_ == list().size(); }
-  const std::vector<action>& list() const;
+  bool inputs_ready(const placed_action& next) const;
+  /// With the step that the microbatch belongs to.
+  placed_action placed(const action& one) const;
+  /// The action to run now; null: none.
+  const action* next_action() const;
+  bool carries_on() const { return current_ && current_->mode == pass_mode::train && end_ == step_end::carry_on; }
+  bool opening_due() const;
   void begin_step();
-  void run_action(const action& next, rank_outputs& out);
+  void run_action(const action& one, rank_outputs& out);
+  void end_action(const action_slice& ran);
+  void end_emulated_action(rank_outputs& out);
   void close_list(rank_outputs& out);
+  void send_group_gradients(rank_outputs& out);
+  bool group_gradients_here() const;
+  void close_gradients(rank_outputs& out);
   void send_report(rank_outputs& out);
   void apply_decision(rank_outputs& out);
   void send_digests(rank_outputs& out);
 
   // One action
-  pass_context context_for(const action& next);
-  void run_forward(const action& next, rank_outputs& out);
-  void run_backward(const action& next, rank_outputs& out);
-  void release(const action& done, rank_outputs& out);
+  pass_context context_for(const placed_action& next);
+  void run_forward(const placed_action& next, rank_outputs& out);
+  void run_backward(const placed_action& next, rank_outputs& out);
+  void release(const placed_action& done, rank_outputs& out);
   void note_stash();
+  void count_in_group(const action& done);
+
+  // Asynchronous schedules (stage_runner_versions.cpp)
+  bool asynchronous() const { return setup_.pipeline->order.asynchronous.has_value(); }
+  std::uint64_t counted_through(const step_id& at, std::uint32_t microbatch) const;
+  void choose_weights(const placed_action& next);
+  void update_after(const placed_action& done);
+  void send_asynchronous_report(rank_outputs& out);
 
   std::uint32_t last_stage() const { return setup_.pipeline->order.stages() - 1; }
   std::uint32_t microbatches_of(pass_mode mode) const;
+
+  // Copies of the model
+  bool has_two_copies() const { return setup_.pipeline->order.copies() > 1; }
+  /// Which copy of one of its stages this rank holds.
+  std::uint32_t copy_of(std::uint32_t stage) const { return setup_.pipeline->copy_on(setup_.rank, stage); }
+  /// Of the training microbatches that the rank runs the stage on.
+  std::uint32_t first_microbatch_of(std::uint32_t stage) const;
+  bool holds(const message_place& place) const;
+  /// The rank that runs `stage` on a microbatch of the current step.
+  std::uint32_t rank_of(std::uint32_t stage, std::uint32_t microbatch) const;
+
   /// How many messages may wait when the sender keeps at most `peak` microbatches in training.
   std::uint32_t limit_of(pass_mode mode, std::uint32_t peak) const;
   route route_to(std::uint32_t rank) const;
@@ -113,6 +160,7 @@ private:
   rank_setup setup_;
   tensor_pool pool_;
   std::map<std::uint32_t, stage_state> stages_; ///< by stage
+  std::map<std::uint32_t, group_sums> groups_;  ///< by stage; empty when each copy adds up a single group
   std::vector<incarnation> lives_;              ///< the newest known incarnation of each rank
   std::vector<action> evaluation_list_;
   shape activation_shape_;
@@ -120,24 +168,40 @@ private:
   std::size_t targets_length_ = 0;
 
   phase phase_ = phase::idle;
-  std::optional<step_id> current_;  ///< the step that runs, or the last one that ran
-  std::uint64_t steps_done_ = 0;    ///< training steps whose update is applied
-  std::uint64_t replica_steps_ = 0; ///< the same for the tied parameter's replica
-  std::size_t position_ = 0;        ///< in the list
+  std::optional<step_id> current_;                       ///< the step that runs, or the last one that ran
+  step_end end_ = step_end::flush;                       ///< of that step
+  std::vector<action> list_;                             ///< of that step; microbatches from m on are the next step's
+  action_queue queue_;                                   ///< what is left of the list
+  std::uint64_t steps_done_ = 0;                         ///< training steps whose update is applied
+  std::uint64_t replica_steps_ = 0;                      ///< the same for the tied parameter's replica
+  std::map<std::uint32_t, std::vector<double>> squares_; ///< by stage, of the step's updates; asynchronous schedules
   std::vector<action_slice> slices_;
+  /// An action that began and computes nothing: what it gives is held back until it ends.
+  struct emulated_action {
+    action what;
+    double start = 0.0;
+    double end = 0.0;
+    rank_outputs out;
+  };
+  std::optional<emulation> emulation_;
+  std::optional<emulated_action> in_progress_;
+  timer_aim timer_;
   rank_usage usage_;
   credit_totals credit_; ///< given so far
   std::uint64_t dropped_ = 0;
 
   message_box<tensor> activations_;
   message_box<tensor> gradients_;
+  message_box<std::vector<tensor>> group_gradients_; ///< of the other copies of this rank's stages
   message_box<token_block> tokens_;
   message_box<token_block> targets_;
-  std::map<std::uint32_t, token_block> held_tokens_; ///< by microbatch, from F until W
+  /// By microbatch, from F until W. Two steps never have the same one in flight: a rank runs ahead by fewer than are
+  /// left of the step.
+  std::map<std::uint32_t, token_block> held_tokens_;
   std::map<std::uint32_t, token_block> held_targets_;
   tensor tied_gradient_; ///< of the current step, empty until it arrives
   std::optional<tied_value_message> tied_value_;
-  std::optional<step_opening> opening_;
+  std::map<step_id, step_opening> openings_;
   std::optional<step_decision> decision_;
   std::optional<digest_request> digest_request_;
 };

@@ -2,6 +2,8 @@
 // refused.
 #include "runtime/stage_runner.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
@@ -39,12 +41,26 @@ bool stage_runner::is_over(const step_id& at) const {
   return at < *current_ || (at == *current_ && (phase_ == phase::idle || phase_ == phase::awaiting_decision));
 }
 
+/// Neighbours may be one step ahead, and by another one where steps run into one another.
+std::uint64_t stage_runner::newest_acceptable_step() const {
+  const std::uint64_t next = current_ ? current_->step + 1 : steps_done_;
+  return asynchronous() ? std::max(next, steps_done_ + 1) : next;
+}
+
 std::uint32_t stage_runner::microbatches_of(pass_mode mode) const {
   return mode == pass_mode::train ? setup_.spec->training.microbatches : setup_.spec->validation.microbatches;
 }
 
 std::uint32_t stage_runner::limit_of(pass_mode mode, std::uint32_t peak) const {
   return mode == pass_mode::train ? peak : evaluation_window(*setup_.pipeline);
+}
+
+/// Whether the place is one of a stage of this rank, in the copy that the microbatch runs through.
+bool stage_runner::holds(const message_place& place) const {
+  if (!stages_.contains(place.stage) || place.microbatch >= microbatches_of(place.at.mode))
+    return false;
+  return copy_of(place.stage) ==
+         (place.at.mode == pass_mode::train ? setup_.pipeline->order.copy_of(place.microbatch) : 0);
 }
 
 template <class Content>
@@ -55,10 +71,10 @@ void stage_runner::admit(message_box<Content>& box, const message_place& place, 
     return;
   }
   const std::string found = "rank " + std::to_string(setup_.rank) + ": found " + what + " for " + place_text(place);
-  if (!stages_.contains(place.stage) || place.microbatch >= microbatches_of(place.at.mode))
+  if (!holds(place))
     throw protocol_error(found + ", expected a stage of this rank and a microbatch below " +
                          std::to_string(microbatches_of(place.at.mode)));
-  const std::uint64_t newest = current_ ? current_->step + 1 : steps_done_;
+  const std::uint64_t newest = newest_acceptable_step();
   if (place.at.step > newest)
     throw protocol_error(found + ", expected a step up to " + std::to_string(newest));
   if (box.waiting(place.stage) >= limit)
@@ -113,6 +129,19 @@ void stage_runner::accept(const gradient_message& in) {
   admit(gradients_, place, in.values, stashed, "a gradient");
 }
 
+void stage_runner::accept(const group_gradient_message& in) {
+  if (!is_current(in.via))
+    return;
+  const auto own = stages_.find(in.stage);
+  if (!has_two_copies() || in.at.mode != pass_mode::train || own == stages_.end() ||
+      !gradients_fit(own->second.model().parameters(), in.values))
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": found a group's gradients of stage " +
+                         std::to_string(in.stage) +
+                         ", expected those of a stage of which this rank has the other copy, in the same shapes");
+  // The other copy's holder ends its next step only after this rank has reported this one.
+  admit(group_gradients_, {in.at, in.stage, first_microbatch_of(in.stage)}, in.values, 1, "a group's gradients");
+}
+
 void stage_runner::accept(const tied_gradient_message& in) {
   if (!is_current(in.via))
     return;
@@ -141,7 +170,7 @@ void stage_runner::accept(const step_opening& in) {
   if (current_ && in.at <= *current_)
     ++dropped_;
   else
-    opening_ = in;
+    openings_.emplace(in.at, in);
 }
 
 void stage_runner::accept(const step_decision& in) {

@@ -6,6 +6,7 @@
 #include "model/layer.hpp"
 #include "model/tensor.hpp"
 #include "runtime/schedule/action.hpp"
+#include "runtime/schedule/asynchronous.hpp"
 
 #include <array>
 #include <compare>
@@ -72,6 +73,15 @@ struct gradient_message {
   tensor values;
 };
 
+/// Between the two holders of a stage of which there are two copies: the gradients of all its parameters, summed over
+/// the sender's group of microbatches.
+struct group_gradient_message {
+  route via;
+  step_id at;
+  std::uint32_t stage = 0;
+  std::vector<tensor> values; ///< in the order of stage_model::parameters
+};
+
 /// Replica to owner: the step's gradient of a tied parameter.
 struct tied_gradient_message {
   route via;
@@ -86,15 +96,17 @@ struct tied_value_message {
   tensor values;
 };
 
-/// Scheduler to rank: begin this step. Ends the rank's wait after its step_decision.
+/// Scheduler to rank: begin this step once the one before is over.
 struct step_opening {
   incarnation target_incarnation = 1;
   step_id at;
+  step_end end = step_end::flush; ///< carry_on: the next step's opening follows without a step_decision on this one
 };
 
 enum class take_snapshot { no, yes };
 
-/// Scheduler to rank: how to apply the optimizer, and whether to hand out a snapshot of the state after it.
+/// Scheduler to rank, after a step that ends in a flush: how to apply the optimizer (an asynchronous schedule has done
+/// that itself), and whether to hand out a snapshot of the state after it.
 struct step_decision {
   incarnation target_incarnation = 1;
   step_id at;
@@ -154,7 +166,7 @@ struct rank_usage {
   std::uint64_t recomputed_microbatches = 0;
 };
 
-/// The sums of squares of one stage's gradients, in layer order; replicas are left out.
+/// The sums of squares of one stage's gradients, in layer order; replicas are left out, and so is a second copy.
 struct stage_squares {
   std::uint32_t stage = 0;
   std::vector<double> squares;
@@ -189,7 +201,8 @@ struct layer_snapshot {
   std::vector<parameter_snapshot> parameters;
 };
 
-/// Rank to store: the rank's state after so many steps; the unit that a checkpoint and a restart are made of.
+/// Rank to store: the rank's state after so many steps; the unit that a checkpoint and a restart are made of. A second
+/// copy of a stage is left out.
 struct rank_snapshot {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
@@ -202,17 +215,22 @@ struct parameter_digest {
   std::string name;
   std::array<std::uint8_t, 32> weights{};
   std::array<std::uint8_t, 32> state{};
+
+  friend bool operator==(const parameter_digest&, const parameter_digest&) = default;
 };
 
 /// Rank to scheduler at the end: the digests of its layers.
 struct layer_digests {
   std::int64_t layer = 0;
   std::vector<parameter_digest> parameters;
+
+  friend bool operator==(const layer_digests&, const layer_digests&) = default;
 };
 struct digest_report {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
   std::vector<layer_digests> layers;
+  std::vector<layer_digests> second_copy; ///< must be those that copy 0's holders report
 };
 
 /// Store to scheduler: the checkpoint after so many steps is on disk.

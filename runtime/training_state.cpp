@@ -1,6 +1,9 @@
 #include "runtime/training_state.hpp"
 
 #include "runtime/digest.hpp"
+#include "runtime/schedule/asynchronous.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -18,13 +21,52 @@ std::string tied_owner_name(const model_family& family, const model_spec& spec) 
   return {};
 }
 
+/// What makes two asynchronous runs differ although their specs' other sections agree.
+std::string versions_text(const run_spec& spec) {
+  const pipeline_spec& pipeline = spec.pipeline;
+  return fmt::format("'{}' over {} stages{}{}", pipeline.schedule, pipeline.stages,
+                     pipeline.partition.empty() ? "" : " cut ", pipeline.partition);
+}
+
 } // namespace
 
+std::optional<version_window> starting_versions(const schedule& order, std::uint32_t stage, std::uint64_t steps_done) {
+  if (!order.asynchronous)
+    return std::nullopt;
+  const std::uint64_t microbatches = steps_done * order.microbatches;
+  return version_window{weights_version(*order.asynchronous, stage, microbatches),
+                        microbatches / order.asynchronous->update_every, versions_behind(*order.asynchronous)};
+}
+
+std::vector<std::string> snapshot_state_names(const optimizer_spec& spec, const schedule& order) {
+  std::vector<std::string> names = make_optimizer(spec)->state_names();
+  const std::uint32_t behind = order.asynchronous ? versions_behind(*order.asynchronous) : 0;
+  for (std::uint32_t i = 1; i <= behind; ++i)
+    names.push_back(fmt::format("weights.{}", i));
+  return names;
+}
+
+void expect_same_versions(const checkpoint& start, const run_spec& spec, const schedule& order) {
+  const bool kept = std::ranges::any_of(start.state_names(), [](auto& name) { return name.starts_with("weights."); });
+  if (!kept && !order.asynchronous)
+    return;
+  const std::vector<std::uint32_t> lag = order.asynchronous ? order.asynchronous->lag : std::vector<std::uint32_t>{};
+  const bool same_everywhere = order.asynchronous &&
+                               std::ranges::all_of(lag, [&](std::uint32_t one) { return one == lag.front(); }) &&
+                               start.state_names() == snapshot_state_names(spec.optimizer, order);
+  const bool same_name = start.spec().pipeline.schedule == spec.pipeline.schedule;
+  const std::string expected = versions_text(start.spec());
+  if (!order.asynchronous || !same_name || (!same_everywhere && expected != versions_text(spec)))
+    throw checkpoint_error(fmt::format("{}: pipeline: found {} in this run, expected {} as in the checkpoint, because "
+                                       "the result of an asynchronous schedule depends on it",
+                                       start.path().string(), versions_text(spec), expected));
+}
+
 stage_state::stage_state(const run_spec& spec, const model_family& family, const layer_range& layers,
-                         const checkpoint* start, tensor_pool& pool)
-    : optimizer_(make_optimizer(spec.optimizer)) {
+                         const checkpoint* start, tensor_pool& pool, const std::optional<version_window>& versions)
+    : optimizer_(make_optimizer(spec.optimizer)), behind_(versions ? versions->behind : 0) {
   const std::string owner = tied_owner_name(family, spec.model);
-  const std::size_t states = optimizer_->state_names().size();
+  const std::size_t states = optimizer_->state_names().size() + (start == nullptr ? 0 : behind_);
   std::vector<layer_ptr> built;
   for (std::int64_t index = layers.first; index < layers.last; ++index) {
     built.push_back(build_layer(family, spec.model, index, spec.training.seed, pool));
@@ -45,6 +87,39 @@ stage_state::stage_state(const run_spec& spec, const model_family& family, const
     }
   }
   model_ = std::make_unique<stage_model>(std::move(built), spec.pipeline.recomputation);
+  if (versions)
+    start_history(*versions);
+}
+
+/// Takes the older versions that were read from the checkpoint out of the slots, as far back as they are needed.
+void stage_state::start_history(const version_window& versions) {
+  std::vector<parameter*> parameters;
+  for (const slot& s : slots_)
+    parameters.push_back(s.what);
+  history_.emplace(std::move(parameters), versions.newest);
+  const std::size_t moments = optimizer_->state_names().size();
+  for (std::size_t age = 0; age < versions.newest - versions.oldest; ++age) {
+    std::vector<tensor> values;
+    for (const slot& s : slots_)
+      values.push_back(s.state.at(moments + age));
+    history_->add_older(std::move(values));
+  }
+  for (slot& s : slots_)
+    s.state.resize(moments);
+}
+
+void stage_state::use_newest() {
+  if (history_)
+    history_->use(history_->newest());
+}
+
+std::uint64_t stage_state::held_behind() const {
+  return history_->newest() - history_->oldest();
+}
+
+void stage_state::apply_as_new_version(const update_rule& rule, tensor_pool& pool) {
+  history_->begin_update(pool);
+  apply(rule);
 }
 
 std::vector<double> stage_state::gradient_squares() const {
@@ -65,12 +140,15 @@ void stage_state::apply(const update_rule& rule) {
 
 std::vector<layer_snapshot> stage_state::snapshot(tensor_pool& pool) const {
   std::vector<layer_snapshot> layers;
-  for (const slot& s : slots_) {
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    const slot& s = slots_[index];
     if (layers.empty() || layers.back().layer != s.layer)
       layers.push_back({s.layer, {}});
     parameter_snapshot copied{s.what->name, pool.copy(s.what->value), {}};
     for (const tensor& moment : s.state)
       copied.state.push_back(pool.copy(moment));
+    for (std::uint64_t age = 1; age <= behind_; ++age) // versions are never written to, so they need no copy
+      copied.state.push_back(history_->values(history_->newest() - std::min(age, held_behind()))[index]);
     layers.back().parameters.push_back(std::move(copied));
   }
   return layers;

@@ -1,5 +1,5 @@
-// The state that training changes, for some layers: parameters with their optimizer state. Draws, updates, hashes,
-// snapshots and restores it.
+// The state that training changes, for some layers: parameters with their optimizer state, and older versions of the
+// weights where a schedule needs them. Draws, updates, hashes, snapshots and restores it.
 #pragma once
 
 #include "model/optimizer.hpp"
@@ -7,11 +7,33 @@
 #include "runtime/checkpoint.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/traffic.hpp"
+#include "runtime/weight_history.hpp"
 
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace troupe {
+
+/// The versions of its weights that a stage starts with, counted in updates; for asynchronous schedules.
+struct version_window {
+  std::uint64_t oldest = 0;
+  std::uint64_t newest = 0;
+  std::uint32_t behind = 0; ///< how many older versions a snapshot holds
+};
+
+/// The window of `stage` after `steps_done` steps; nothing for a synchronous schedule.
+std::optional<version_window> starting_versions(const schedule& order, std::uint32_t stage, std::uint64_t steps_done);
+
+/// Names of the tensors that a snapshot has for each parameter besides its value: the optimizer's, and for asynchronous
+/// schedules "weights.1", "weights.2", ..., the value so many updates before; those before the first update repeat it.
+std::vector<std::string> snapshot_state_names(const optimizer_spec& spec, const schedule& order);
+
+/// Throws checkpoint_error unless a run through `order` may go on from `start`: an asynchronous schedule has to be the
+/// checkpoint's own, with the same ranks and partition where its stages differ in what they see.
+void expect_same_versions(const checkpoint& start, const run_spec& spec, const schedule& order);
 
 /// One stage's layers, built and allocated, with the optimizer state of their parameters. Used alike by the ranks and
 /// by the reference.
@@ -19,7 +41,7 @@ class stage_state {
 public:
   /// Draws the weights from the seed, or reads them from `start` when that is not null.
   stage_state(const run_spec& spec, const model_family& family, const layer_range& layers, const checkpoint* start,
-              tensor_pool& pool);
+              tensor_pool& pool, const std::optional<version_window>& versions = std::nullopt);
 
   stage_model& model() { return *model_; }
   const stage_model& model() const { return *model_; }
@@ -38,7 +60,17 @@ public:
   /// Updates all parameters but replicas, and clears all gradients.
   void apply(const update_rule& rule);
 
-  /// Copies of all parameters and their state; replicas left out.
+  /// Of a stage with a version_window: computes with the weights after so many updates, which must be held.
+  void use_version(std::uint64_t version) { history_->use(version); }
+  /// Computes with the newest weights; they are the only ones where no versions are kept.
+  void use_newest();
+  /// apply() that makes a new version and keeps the others.
+  void apply_as_new_version(const update_rule& rule, tensor_pool& pool);
+  void drop_versions_before(std::uint64_t version) { history_->drop_before(version); }
+  std::uint64_t newest_version() const { return history_->newest(); }
+
+  /// Copies of all parameters and their state; replicas left out. The newest weights must be
+  /// in use.
   std::vector<layer_snapshot> snapshot(tensor_pool& pool) const;
   std::vector<layer_digests> digests() const;
 
@@ -48,11 +80,16 @@ private:
     std::int64_t layer = 0;
     std::vector<tensor> state;
   };
+  void start_history(const version_window& versions);
+  std::uint64_t held_behind() const; ///< versions before the newest
+
   std::unique_ptr<optimizer> optimizer_;
   std::unique_ptr<stage_model> model_;
   std::vector<slot> slots_; ///< replicas left out
   parameter* tied_replica_ = nullptr;
   parameter* tied_owner_ = nullptr;
+  std::optional<weight_history> history_;
+  std::uint32_t behind_ = 0; ///< older versions in a snapshot
 };
 
 } // namespace troupe

@@ -1,6 +1,8 @@
 #include "runtime/schedule/check.hpp"
 
 #include "model/error.hpp"
+#include "runtime/schedule/asynchronous.hpp"
+#include "runtime/schedule/check_versions.hpp"
 #include "runtime/schedule/needs.hpp"
 
 #include <fmt/format.h>
@@ -16,22 +18,58 @@ namespace {
   throw spec_error(fmt::format("schedule '{}': {}", plan.name, message));
 }
 
+/// Two copies of the same stages, on different ranks, each for half of the microbatches.
+void check_copies(const schedule& plan) {
+  if (plan.copies() > 2 || plan.placements[1].size() != plan.stages() || plan.microbatches % 2 != 0)
+    refuse(plan, fmt::format("found {} copies, {} and {} stages, and {} microbatches, expected at most 2 copies of as "
+                             "many stages, and an even number of microbatches",
+                             plan.copies(), plan.stages(), plan.placements[1].size(), plan.microbatches));
+  for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
+    if (plan.placements[0][stage] == plan.placements[1][stage])
+      refuse(plan, fmt::format("found both copies of stage {} on rank {}, expected them on two ranks", stage,
+                               plan.placements[0][stage]));
+}
+
 void check_sizes(const schedule& plan) {
   if (plan.ranks == 0 || plan.microbatches == 0 || plan.stages() == 0)
     refuse(plan, fmt::format("found {} ranks, {} stages and {} microbatches, expected at least 1 of each", plan.ranks,
                              plan.stages(), plan.microbatches));
   if (plan.actions.size() != plan.ranks)
     refuse(plan, fmt::format("found {} lists of actions, expected {}, one a rank", plan.actions.size(), plan.ranks));
+  if (plan.copies() > 1)
+    check_copies(plan);
   std::vector<bool> has_stage(plan.ranks, false);
-  for (std::uint32_t stage = 0; stage < plan.stages(); ++stage) {
-    const std::uint32_t rank = plan.rank_of_stage[stage];
-    if (rank >= plan.ranks)
-      refuse(plan, fmt::format("found stage {} on rank {}, expected a rank below {}", stage, rank, plan.ranks));
-    has_stage[rank] = true;
-  }
+  for (const std::vector<std::uint32_t>& placement : plan.placements)
+    for (std::uint32_t stage = 0; stage < plan.stages(); ++stage) {
+      if (placement[stage] >= plan.ranks)
+        refuse(plan,
+               fmt::format("found stage {} on rank {}, expected a rank below {}", stage, placement[stage], plan.ranks));
+      has_stage[placement[stage]] = true;
+    }
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
     if (!has_stage[rank])
       refuse(plan, fmt::format("rank {} has no stage, expected at least one", rank));
+}
+
+/// A stage of the rank: which copy of it, and that copy's microbatches, [first, first + group_size).
+struct owned_stage {
+  std::uint32_t stage = 0;
+  std::uint32_t first = 0;
+};
+
+/// By rank, its stages ascending.
+std::vector<std::vector<owned_stage>> stages_by_rank(const schedule& plan) {
+  std::vector<std::vector<owned_stage>> owned(plan.ranks);
+  for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
+    for (std::uint32_t copy = 0; copy < plan.copies(); ++copy)
+      owned[plan.placements[copy][stage]].push_back({stage, copy * plan.group_size()});
+  return owned;
+}
+
+/// "2 microbatches", or which of them when there are two copies.
+std::string microbatches_of(const schedule& plan, std::uint32_t first) {
+  return plan.copies() == 1 ? fmt::format("{} microbatches", plan.microbatches)
+                            : fmt::format("microbatches {} to {}", first, first + plan.group_size() - 1);
 }
 
 /// Every action names a stage and a microbatch that exist, and is in the list of the stage's own rank.
@@ -43,10 +81,11 @@ void check_places(const schedule& plan) {
       if (one.microbatch >= plan.microbatches)
         refuse(plan,
                fmt::format("rank {} runs {}, expected a microbatch below {}", rank, to_string(one), plan.microbatches));
-      const std::uint32_t owner = plan.rank_of_stage[one.stage];
+      const std::uint32_t owner = plan.rank_of(one.stage, one.microbatch);
       if (owner != rank)
-        refuse(plan, fmt::format("rank {} runs {}, expected it on rank {}, which has stage {}", rank, to_string(one),
-                                 owner, one.stage));
+        refuse(plan, fmt::format("rank {} runs {}, expected it on rank {}, which has stage {}{}", rank, to_string(one),
+                                 owner, one.stage,
+                                 plan.copies() == 1 ? "" : fmt::format(" of copy {}", plan.copy_of(one.microbatch))));
     }
 }
 
@@ -89,25 +128,27 @@ void mark(const schedule& plan, std::uint32_t rank, const action& one, std::uint
   }
 }
 
-/// Every stage of the rank runs F and (B, or I and W) once for each microbatch. Memory is bounded by the length of the
-/// rank's list, whatever number of microbatches the schedule claims: of any stages * (actions / stages + 1) pairs of
-/// stage and microbatch one has no action, so a table of that many finds something missing if it is too small.
-void check_complete(const schedule& plan, std::uint32_t rank, const std::vector<std::uint32_t>& stages) {
+/// Every stage of the rank runs F and (B, or I and W) once for each microbatch of its copy. Memory is bounded by the
+/// length of the rank's list, whatever number of microbatches the schedule claims: of any stages * (actions / stages +
+/// 1) pairs of stage and microbatch one has no action, so a table of that many finds something missing if it is too
+/// small.
+void check_complete(const schedule& plan, std::uint32_t rank, const std::vector<owned_stage>& stages) {
   const std::vector<action>& list = plan.actions[rank];
-  const std::size_t columns = std::min<std::size_t>(plan.microbatches, list.size() / stages.size() + 1);
+  const std::size_t columns = std::min<std::size_t>(plan.group_size(), list.size() / stages.size() + 1);
   std::vector<std::uint8_t> table(stages.size() * columns, 0);
   for (const action& one : list) {
-    if (one.microbatch >= columns)
-      continue;
-    const auto row = std::lower_bound(stages.begin(), stages.end(), one.stage) - stages.begin();
-    mark(plan, rank, one, table[static_cast<std::size_t>(row) * columns + one.microbatch]);
+    const auto row = std::ranges::lower_bound(stages, one.stage, {}, &owned_stage::stage);
+    const std::uint32_t column = one.microbatch - row->first;
+    if (column < columns)
+      mark(plan, rank, one, table[static_cast<std::size_t>(row - stages.begin()) * columns + column]);
   }
   for (std::size_t row = 0; row < stages.size(); ++row)
     for (std::size_t column = 0; column < columns; ++column)
       if (const auto missing = missing_from(table[row * columns + column]))
-        refuse(plan,
-               fmt::format("rank {} lacks {}, expected F and (B, or I and W) for each of {} microbatches", rank,
-                           to_string({stages[row], *missing, static_cast<std::uint32_t>(column)}), plan.microbatches));
+        refuse(plan, fmt::format("rank {} lacks {}, expected F and (B, or I and W) for each of {}", rank,
+                                 to_string({stages[row].stage, *missing,
+                                            stages[row].first + static_cast<std::uint32_t>(column)}),
+                                 microbatches_of(plan, stages[row].first)));
 }
 
 /// Runs the lists without times: each rank has a pointer into its list and stops where a need is not met.
@@ -152,17 +193,20 @@ private:
       const auto taker = taker_of(*given, plan_.stages());
       if (!taker)
         continue;
-      const std::uint32_t other = plan_.rank_of_stage[*taker];
+      const std::uint32_t other = plan_.rank_of(*taker, given->microbatch);
       if (other != rank && !at_end(other) && taken_from_neighbour(head(other), plan_.stages()) == given)
         runnable.push_back(other);
     }
   }
 
-  std::uint32_t waits_for(std::uint32_t rank) const { return plan_.rank_of_stage[unmet_need(head(rank))->stage]; }
+  std::uint32_t waits_for(std::uint32_t rank) const {
+    const pass_result need = *unmet_need(head(rank));
+    return plan_.rank_of(need.stage, need.microbatch);
+  }
 
   /// The action that will give `need`: the lists are complete, so it is in its rank's list, not before the pointer.
   action giver_of(const pass_result& need) const {
-    const std::uint32_t rank = plan_.rank_of_stage[need.stage];
+    const std::uint32_t rank = plan_.rank_of(need.stage, need.microbatch);
     const auto& list = plan_.actions[rank];
     return *std::find_if(list.begin() + static_cast<std::ptrdiff_t>(next_[rank]), list.end(),
                          [&](const action& one) { return given_by(one) == need; });
@@ -227,9 +271,12 @@ void check_pairs(const schedule& plan) {
 }
 
 /// Peaks and order of one rank's list; a stash lives from F until W or B.
-void add_facts(const schedule& plan, std::uint32_t rank, schedule_facts& facts) {
+void add_facts(const schedule& plan, std::uint32_t rank, const std::vector<owned_stage>& stages,
+               schedule_facts& facts) {
   std::vector<std::uint32_t> held(plan.stages(), 0);
   std::vector<std::uint32_t> next_weight(plan.stages(), 0);
+  for (const owned_stage& one : stages)
+    next_weight[one.stage] = one.first;
   std::uint32_t held_by_rank = 0;
   std::uint32_t activations = 0;
   for (const action& one : plan.actions[rank]) {
@@ -249,16 +296,13 @@ void add_facts(const schedule& plan, std::uint32_t rank, schedule_facts& facts) 
   }
 }
 
-} // namespace
-
-schedule_facts check_schedule(const schedule& plan) {
+/// Of a schedule whose steps do not run into one another.
+schedule_facts check_one_step(const schedule& plan) {
   check_sizes(plan);
   check_places(plan);
-  std::vector<std::vector<std::uint32_t>> stages_by_rank(plan.ranks);
-  for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
-    stages_by_rank[plan.rank_of_stage[stage]].push_back(stage);
+  const std::vector<std::vector<owned_stage>> stages = stages_by_rank(plan);
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
-    check_complete(plan, rank, stages_by_rank[rank]);
+    check_complete(plan, rank, stages[rank]);
   dry_run(plan).run();
   check_pairs(plan);
 
@@ -266,8 +310,23 @@ schedule_facts check_schedule(const schedule& plan) {
   facts.peak_by_stage.assign(plan.stages(), 0);
   facts.peak_by_rank.assign(plan.ranks, 0);
   facts.activations_by_rank.assign(plan.ranks, 0);
+  facts.versions_by_rank.assign(plan.ranks, 1);
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
-    add_facts(plan, rank, facts);
+    add_facts(plan, rank, stages[rank], facts);
+  return facts;
+}
+
+} // namespace
+
+schedule_facts check_schedule(const schedule& plan) {
+  schedule_facts facts = check_one_step(plan);
+  if (!plan.asynchronous)
+    return facts;
+  check_asynchrony(plan);
+  const schedule joined = unrolled(plan, steps_to_check(plan));
+  facts = check_one_step(joined);
+  facts.versions_by_rank = check_versions(plan, joined);
+  facts.canonical = false;
   return facts;
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/schedule/csv.hpp"
 
 #include "model/error.hpp"
+#include "runtime/schedule/csv_asynchrony.hpp"
 
 #include <fmt/format.h>
 
@@ -113,27 +114,53 @@ void check_numbers(const schedule& plan, std::size_t count) {
                         plan.name, rank + 1, to_string(one), count));
 }
 
-/// The rank of a stage is that of the first row which has it.
-std::vector<std::uint32_t> find_ranks(const schedule& plan) {
-  std::vector<std::uint32_t> rank_of_stage;
+/// The rank of a stage is that of the first row which has it with a microbatch of `range`.
+std::vector<std::uint32_t> first_rows(const schedule& plan, std::uint32_t stages, microbatch_range range) {
+  std::vector<std::uint32_t> rank_of_stage(stages, no_rank);
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
-    for (const action& one : plan.actions[rank]) {
-      if (one.stage >= rank_of_stage.size())
-        rank_of_stage.resize(std::size_t{one.stage} + 1, no_rank);
-      if (rank_of_stage[one.stage] == no_rank)
+    for (const action& one : plan.actions[rank])
+      if (one.microbatch >= range.first && one.microbatch < range.last && rank_of_stage[one.stage] == no_rank)
         rank_of_stage[one.stage] = rank;
-    }
+  return rank_of_stage;
+}
+
+/// Whether every stage has its halves of the microbatches in two rows, and nothing elsewhere.
+bool are_two_copies(const schedule& plan) {
+  for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
+    if (const std::uint32_t one = plan.placements[0][stage], other = plan.placements[1][stage];
+        one == other || one == no_rank || other == no_rank)
+      return false;
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
+    for (const action& one : plan.actions[rank])
+      if (plan.rank_of(one.stage, one.microbatch) != rank)
+        return false;
+  return true;
+}
+
+/// Leaves one placement, or two when the rows hold two copies.
+void find_placements(schedule& plan) {
+  std::uint32_t stages = 0;
+  for (const std::vector<action>& list : plan.actions)
+    for (const action& one : list)
+      stages = std::max(stages, one.stage + 1);
+  const std::uint32_t half = plan.microbatches / 2;
+  if (plan.microbatches % 2 == 0) {
+    plan.placements = {first_rows(plan, stages, {0, half}), first_rows(plan, stages, {half, plan.microbatches})};
+    if (are_two_copies(plan))
+      return;
+  }
+  plan.placements = {first_rows(plan, stages, {0, plan.microbatches})};
+  const std::vector<std::uint32_t>& rank_of_stage = plan.placements.front();
   const auto gap = std::find(rank_of_stage.begin(), rank_of_stage.end(), no_rank);
   if (gap != rank_of_stage.end())
     throw spec_error(fmt::format("{}: found no action of stage {}, expected some, because there is a stage {}",
-                                 plan.name, gap - rank_of_stage.begin(), rank_of_stage.size() - 1));
-  return rank_of_stage;
+                                 plan.name, gap - rank_of_stage.begin(), stages - 1));
 }
 
 } // namespace
 
 std::string to_csv(const schedule& plan) {
-  std::string text;
+  std::string text = plan.asynchronous ? to_csv_line(*plan.asynchronous) : "";
   for (std::size_t rank = 0; rank < plan.actions.size(); ++rank) {
     const std::vector<action>& list = plan.actions[rank];
     const std::vector<std::uint32_t> pairs =
@@ -162,6 +189,9 @@ schedule parse_csv(const std::string& text, const std::string& name, csv_notes* 
   std::size_t count = 0;
   std::string_view rest = text;
   rest = rest.substr(0, rest.find_last_not_of(" \t\r\n") + 1);
+  result.asynchronous = parse_csv_line(rest.substr(0, rest.find('\n')), name);
+  if (result.asynchronous)
+    take_until(rest, '\n');
   for (std::size_t row = 1; !rest.empty(); ++row) {
     csv_row one = parse_row(take_until(rest, '\n'), name, row);
     count += one.actions.size();
@@ -181,7 +211,7 @@ schedule parse_csv(const std::string& text, const std::string& name, csv_notes* 
   for (const std::vector<action>& list : result.actions)
     for (const action& one : list)
       result.microbatches = std::max(result.microbatches, one.microbatch + 1);
-  result.rank_of_stage = find_ranks(result);
+  find_placements(result);
   return result;
 }
 

@@ -8,7 +8,8 @@
 
 namespace troupe {
 
-/// An overlapped pair is one cell, "(0F3;7B1)OVERLAP_F_B".
+/// An overlapped pair is one cell, "(0F3;7B1)OVERLAP_F_B". An asynchronous schedule has a line before the first rank's,
+/// see csv_asynchrony.hpp.
 std::string to_csv(const schedule& plan);
 
 /// What was read over.
@@ -18,8 +19,10 @@ struct csv_notes {
 
 /// Reads to_csv's form: cells may have blanks around them, empty cells are skipped, and so are PyTorch's bookkeeping
 /// actions, which `notes` counts. `name` stands in error messages and becomes the schedule's name. The number of
-/// microbatches and the rank of each stage follow from the actions; whether they make a schedule that can run is
-/// check_schedule's business. Throws spec_error naming row, column, what was found and what was expected.
+/// microbatches and the rank of each stage follow from the actions: there are two copies of the model when every stage
+/// has the first half of the microbatches in one row and the second half in another one. Whether the lists make a
+/// schedule that can run is check_schedule's business. Throws spec_error naming row, column, what was found and what
+/// was expected.
 schedule parse_csv(const std::string& text, const std::string& name, csv_notes* notes = nullptr);
 
 /// parse_csv of a file. Throws spec_error when it is missing, not a regular file, or larger than 256 MiB.

@@ -91,7 +91,7 @@ struct layout {
 
 std::string cell_label(const schedule& plan, const action& one) {
   std::string label = to_string(one);
-  if (plan.stages() == plan.ranks)
+  if (plan.stages() == plan.ranks && plan.copies() == 1)
     label.erase(0, label.find(letter(one.op)));
   return label;
 }

@@ -31,7 +31,7 @@ struct grid_options {
 
 /// The schedule as text: a ruler with the time, then a row for each rank with one cell for each unit of time (cells are
 /// as wide as the longest action). Idle cells are dots; an action of several units is drawn out with dashes. With one
-/// stage a rank the cell shows the op and the microbatch ("F3"), else the stage too ("1F3").
+/// stage a rank and one copy the cell shows the op and the microbatch ("F3"), else the stage too ("1F3").
 std::string draw_grid(const schedule& plan, const simulation& timing, const grid_options& options);
 
 } // namespace troupe

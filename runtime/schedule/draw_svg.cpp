@@ -40,12 +40,13 @@ class kinds_of_boxes {
 public:
   explicit kinds_of_boxes(const schedule& plan) : plan_(plan), chunk_(plan.stages()), chunks_(plan.ranks, 0) {
     for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
-      chunk_[stage] = chunks_[plan.rank_of_stage[stage]]++;
+      chunk_[stage] = chunks_[plan.placements.front()[stage]]++;
   }
 
-  box_kind of(const action& one, std::uint32_t rank) const {
-    const std::uint32_t owner = plan_.rank_of_stage[one.stage];
-    return {one.op, chunk_[one.stage], chunks_[owner], owner == rank ? weights_copy::first : weights_copy::second};
+  box_kind of(const action& one) const {
+    const std::uint32_t owner = plan_.placements.front()[one.stage];
+    const bool first = plan_.copy_of(one.microbatch) == 0;
+    return {one.op, chunk_[one.stage], chunks_[owner], first ? weights_copy::first : weights_copy::second};
   }
 
 private:
@@ -125,7 +126,7 @@ private:
                          pixels(top), pixels(block.timing->makespan * place_.scale), pixels(svg_layout::box_height));
     std::string labels;
     for (const timed_action& one : ran) {
-      const box_kind kind = kinds.of(one.what, rank);
+      const box_kind kind = kinds.of(one.what);
       legend_.kinds.insert(kind);
       draw_box(one, kind, top);
       labels += label_of(one, kind, top);

@@ -9,16 +9,20 @@ namespace {
 using json = nlohmann::ordered_json;
 
 json document_of(const timed_schedule& shown) {
-  const auto& [plan, facts, timing] = shown;
+  const auto& [plan, facts, timing, steady] = shown;
   json document;
   document["name"] = plan.name;
   document["microbatches"] = plan.microbatches;
-  document["rank_of_stage"] = plan.rank_of_stage;
+  document["rank_of_stage"] = plan.placements.front();
+  if (plan.copies() > 1)
+    document["rank_of_stage_of_second_copy"] = plan.placements.back();
   document["canonical"] = facts.canonical;
   document["peak_by_stage"] = facts.peak_by_stage;
   document["makespan"] = timing.makespan;
   document["bubble_fraction"] = timing.bubble_fraction;
   document["step_time"] = timing.step_time;
+  if (steady)
+    document["steady_step"] = {{"seconds", steady->seconds}, {"bubble_fraction", steady->bubble_fraction}};
   json& ranks = document["ranks"] = json::array();
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank) {
     json actions = json::array();

@@ -34,6 +34,8 @@ needed_chunks needed_by(chunk_rule rule, const schedule_request& request) {
   switch (rule) {
   case chunk_rule::one:
     return {1, "each rank has one stage in it"};
+  case chunk_rule::one_each:
+    return {1, "each rank has one stage of each copy in it"};
   case chunk_rule::two:
     return {2, "each rank has two stages in a V"};
   case chunk_rule::waves:
@@ -123,7 +125,7 @@ std::vector<action> evaluation_actions(const schedule& plan, std::uint32_t rank,
   std::vector<action> list;
   for (std::uint32_t microbatch = 0; microbatch < microbatches; ++microbatch)
     for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
-      if (plan.rank_of_stage[stage] == rank)
+      if (plan.placements.front()[stage] == rank)
         list.push_back({stage, operation::forward, microbatch});
   return list;
 }

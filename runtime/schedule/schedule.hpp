@@ -4,6 +4,7 @@
 #include "runtime/schedule/action.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,17 +20,50 @@ struct schedule_request {
   std::uint32_t waves = 1;      ///< of hanayo: times that a microbatch runs down the ranks and up again
 };
 
+/// What makes a schedule asynchronous: its steps run into one another without a flush, and a stage updates its weights
+/// while microbatches that saw older ones are still in flight. Microbatches are counted over the whole run here: number
+/// i of step t (from 0) is k = t * m + i. F and B of microbatch k use the weights after weights_version(k) updates.
+struct asynchrony {
+  std::uint32_t update_every = 1;   ///< u: a stage updates after every u-th microbatch's gradient; divides m
+  std::vector<std::uint32_t> lag;   ///< by stage, in microbatches; see weights_version in asynchronous.hpp
+  std::vector<std::uint32_t> ahead; ///< by rank: forward passes of a step that run before the end of the step before
+
+  friend bool operator==(const asynchrony&, const asynchrony&) = default;
+};
+
+/// Microbatches [first, last) of a step.
+struct microbatch_range {
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+};
+
+/// A step's microbatches form as many contiguous groups of equal size as there are copies of the model's weights: one
+/// copy, or two for schedules that feed the pipeline from both ends. Group k runs through copy k, so an action needs no
+/// word about the copy: its microbatch tells.
 struct schedule {
   std::string name;
   std::uint32_t ranks = 0;
   std::uint32_t microbatches = 0;
-  std::vector<std::uint32_t> rank_of_stage; ///< one entry a stage
-  std::vector<std::vector<action>> actions; ///< by rank
+  std::vector<std::vector<std::uint32_t>> placements; ///< by copy: the rank of each stage
+  std::vector<std::vector<action>> actions;           ///< by rank
   /// By rank: places in its list, ascending, whose action and the next one are meant to overlap: F of one stage, and
   /// the backward pass of another stage. They run one after the other here. Empty when there is no such pair at all.
   std::vector<std::vector<std::uint32_t>> overlapped;
+  /// Present when the schedule is asynchronous. Then `actions` is one step between two flushes, and asynchronous.hpp
+  /// joins such steps.
+  std::optional<asynchrony> asynchronous;
 
-  std::uint32_t stages() const { return static_cast<std::uint32_t>(rank_of_stage.size()); }
+  std::uint32_t copies() const { return static_cast<std::uint32_t>(placements.size()); }
+  std::uint32_t stages() const {
+    return placements.empty() ? 0 : static_cast<std::uint32_t>(placements.front().size());
+  }
+  /// Microbatches that run through one copy.
+  std::uint32_t group_size() const { return copies() == 0 ? 0 : microbatches / copies(); }
+  std::uint32_t copy_of(std::uint32_t microbatch) const { return copies() == 1 ? 0 : microbatch / group_size(); }
+  /// The rank on which `stage` works on `microbatch`.
+  std::uint32_t rank_of(std::uint32_t stage, std::uint32_t microbatch) const {
+    return placements[copy_of(microbatch)][stage];
+  }
   friend bool operator==(const schedule&, const schedule&) = default;
 };
 
@@ -54,7 +88,8 @@ schedule_request without_unused_options(const schedule_request& request);
 /// of microbatches that this schedule cannot use).
 schedule generate_schedule(const schedule_request& request);
 
-/// The actions of one rank that evaluates: forward passes only, microbatch by microbatch, its stages ascending.
+/// The actions of one rank that evaluates: forward passes through copy 0 only, microbatch by microbatch, its stages
+/// ascending.
 std::vector<action> evaluation_actions(const schedule& plan, std::uint32_t rank, std::uint32_t microbatches);
 
 } // namespace troupe

@@ -1,6 +1,7 @@
 #include "runtime/schedule/simulate.hpp"
 
 #include "model/error.hpp"
+#include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/simulate_parts.hpp"
 
 #include <algorithm>
@@ -48,15 +49,17 @@ std::vector<double> peak_sizes(const schedule& plan, const simulation_costs& cos
     return peaks;
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
     peaks[rank] = peak_stash_size(plan.actions[rank], costs.sizes);
-  for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
-    peaks[plan.rank_of_stage[stage]] += of_stage(costs.sizes, stage).weights;
+  for (const std::vector<std::uint32_t>& placement : plan.placements)
+    for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
+      peaks[placement[stage]] += of_stage(costs.sizes, stage).weights;
   return peaks;
 }
 
 double slowest_optimizer(const schedule& plan, const simulation_costs& costs) {
   std::vector<double> times(plan.ranks, 0.0);
-  for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
-    times[plan.rank_of_stage[stage]] += of_stage(costs.stages, stage).optimizer;
+  for (const std::vector<std::uint32_t>& placement : plan.placements)
+    for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
+      times[placement[stage]] += of_stage(costs.stages, stage).optimizer;
   return *std::max_element(times.begin(), times.end());
 }
 
@@ -100,6 +103,49 @@ simulation simulate(const schedule& plan, const simulation_costs& costs) {
   result.peak_size = peak_sizes(plan, costs);
   result.step_time = result.makespan + slowest_optimizer(plan, costs);
   return result;
+}
+
+simulation simulate_joined_step(const schedule& plan, const simulation_costs& costs) {
+  constexpr std::uint32_t before = 3; // steps until each one takes as long as the one before
+  const simulation all = simulate(unrolled(plan, before + 2), costs);
+  simulation result;
+  double begin = all.makespan;
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank) {
+    const std::size_t length = plan.actions[rank].size();
+    const std::size_t first = before * length + plan.asynchronous->ahead[rank];
+    const auto from = all.ranks[rank].begin() + static_cast<std::ptrdiff_t>(first);
+    result.ranks.emplace_back(from, from + static_cast<std::ptrdiff_t>(length));
+    begin = std::min(begin, from->start);
+  }
+  for (std::vector<timed_action>& ran : result.ranks) {
+    double busy = 0.0;
+    for (timed_action& one : ran) {
+      one = {
+          {one.what.stage, one.what.op, one.what.microbatch % plan.microbatches}, one.start - begin, one.end - begin};
+      busy += one.end - one.start;
+    }
+    result.busy.push_back(busy);
+    result.span.push_back(ran.back().end - ran.front().start);
+    result.makespan = std::max(result.makespan, ran.back().end);
+  }
+  result.bubble_fraction = simulate_steady_step(plan, costs).bubble_fraction;
+  result.peak_stash = all.peak_stash;
+  return result;
+}
+
+steady_step simulate_steady_step(const schedule& plan, const simulation_costs& costs) {
+  if (!plan.asynchronous) {
+    const simulation whole = simulate(plan, costs);
+    return {whole.makespan, whole.bubble_fraction};
+  }
+  constexpr std::uint32_t ramp = 3; // steps until each one takes as long as the one before
+  const simulation shorter = simulate(unrolled(plan, ramp), costs);
+  const simulation longer = simulate(unrolled(plan, ramp + 1), costs);
+  const double seconds = longer.makespan - shorter.makespan;
+  double busy = 0.0;
+  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
+    busy += longer.busy[rank] - shorter.busy[rank];
+  return {seconds, seconds > 0.0 ? 1.0 - busy / (plan.ranks * seconds) : 0.0};
 }
 
 } // namespace troupe

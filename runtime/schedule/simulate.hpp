@@ -74,7 +74,20 @@ struct simulation {
 /// Results cross between ranks while these compute, but a link carries one at a time, in the order in which they were
 /// made: one arrives at max(made, link free) + output / bandwidth + latency. Between stages of one rank there is
 /// nothing to wait for. O(actions) with a processor for each rank, else O(actions log ranks). The schedule must have
-/// passed check_schedule.
+/// passed check_schedule. Of an asynchronous schedule this is one step between two flushes; unrolled() joins several.
 simulation simulate(const schedule& plan, const simulation_costs& costs);
+
+/// One step of many.
+struct steady_step {
+  double seconds = 0.0;         ///< by which each further step lengthens the run
+  double bubble_fraction = 0.0; ///< the idle part of the ranks' time in it
+};
+
+/// One step of an asynchronous schedule between others: its actions by rank, from the first one's start on, with the
+/// next step's microbatches numbered from 0 again; busy time and bubble are those of a steady step.
+simulation simulate_joined_step(const schedule& plan, const simulation_costs& costs);
+
+/// A synchronous schedule's step is its makespan. An asynchronous one's is the difference that one step more makes.
+steady_step simulate_steady_step(const schedule& plan, const simulation_costs& costs);
 
 } // namespace troupe

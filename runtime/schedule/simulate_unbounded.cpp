@@ -56,7 +56,7 @@ private:
     const auto taker = taker_of(given, plan_.stages());
     if (!taker)
       return;
-    const std::uint32_t rank = plan_.rank_of_stage[*taker];
+    const std::uint32_t rank = plan_.rank_of(*taker, given.microbatch);
     arrival_[given] = network_.arrival(given, giver, rank, made);
     if (rank != giver && !at_end(rank) && taken_from_neighbour(head(rank), plan_.stages()) == given)
       awake_.push_back(rank);

@@ -5,6 +5,7 @@
 #include "runtime/schedule/schedule.hpp"
 #include "runtime/schedule/simulate.hpp"
 
+#include <optional>
 #include <string>
 
 namespace troupe {
@@ -13,6 +14,7 @@ struct timed_schedule {
   schedule plan;
   schedule_facts facts;
   simulation timing;
+  std::optional<steady_step> steady = {}; ///< of an asynchronous schedule, of which `plan` is several joined steps
 };
 
 /// Stages of a rank; a mean where ranks have different numbers of them.

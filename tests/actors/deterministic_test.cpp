@@ -40,6 +40,26 @@ TEST_CASE("messages that arrive in any order, some of them twice, give the refer
     }
 }
 
+TEST_CASE("with two copies, too, messages in any order and some of them twice give the reference's bits",
+          "[actors][copies]") {
+  run_spec spec = unruly_spec();
+  spec.training.microbatches = 8;
+  spec.training.gradient_groups = 2;
+  const made_up_data data(spec);
+  const run_report reference = run_reference(spec, data, {});
+  for (const std::uint32_t stages : {2U, 4U})
+    for (const std::string schedule : {"dualpipe", "chimera"})
+      for (std::uint64_t seed = 0; seed < 25; ++seed) {
+        spec.pipeline.stages = stages;
+        spec.pipeline.schedule = schedule;
+        INFO(schedule << ", " << stages << " ranks, seed " << seed);
+        const outcome seen = unruly_run(spec, data, {}, seed).play();
+        REQUIRE_FALSE(seen.failure);
+        REQUIRE(seen.report);
+        check_same_result(*seen.report, reference);
+      }
+}
+
 TEST_CASE("different seeds make different orders of events", "[actors]") {
   const run_spec spec = unruly_spec();
   const made_up_data data(spec);

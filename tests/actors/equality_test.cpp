@@ -155,6 +155,111 @@ TEST_CASE("schedules with several stages a rank, or with W apart from I, have th
   }
 }
 
+TEST_CASE("two copies of the model, fed from both ends, have the bits of a reference with two gradient groups",
+          "[equality][copies]") {
+  struct sizes {
+    std::string schedule;
+    std::uint32_t stages, microbatches;
+  };
+  const auto one = GENERATE(values<sizes>({{"dualpipe", 2, 4},
+                                           {"dualpipe", 2, 10},
+                                           {"dualpipe", 4, 8},
+                                           {"dualpipe", 4, 12},
+                                           {"dualpipe", 6, 12},
+                                           {"chimera", 2, 2},
+                                           {"chimera", 2, 6},
+                                           {"chimera", 4, 4},
+                                           {"chimera", 4, 10},
+                                           {"chimera", 6, 4}}));
+  run_spec spec = tiny_spec();
+  spec.model.tied_head = GENERATE(false, true);
+  spec.model.dropout = 0.1;
+  spec.optimizer.clip = 0.05;
+  spec.training.microbatches = one.microbatches;
+  spec.training.gradient_groups = 2;
+  const run_report reference = reference_of(spec);
+  spec.pipeline.schedule = one.schedule;
+  spec.pipeline.stages = one.stages;
+  spec.training.gradient_groups = GENERATE(0U, 2U);
+  for (const recompute recomputation : {recompute::none, recompute::full}) {
+    spec.pipeline.recomputation = recomputation;
+    INFO(one.schedule << ", " << one.stages << " ranks, " << one.microbatches << " microbatches, recompute "
+                      << (recomputation == recompute::full ? "full" : "none"));
+    const run_report report = pipeline_of(spec);
+    check_same_result(report, reference);
+    CHECK(report.spec.training.gradient_groups == 2);
+  }
+}
+
+TEST_CASE("one copy adds up gradient groups as the reference does, whatever the schedule", "[equality][copies]") {
+  run_spec spec = tiny_spec();
+  spec.model.tied_head = true;
+  spec.model.dropout = 0.1;
+  spec.optimizer.clip = 0.05;
+  spec.training.microbatches = 8;
+  spec.training.gradient_groups = GENERATE(2U, 4U, 8U);
+  const run_report reference = reference_of(spec);
+  for (const std::string schedule : {"naive", "gpipe", "1f1b", "zb-h1", "zb-v", "interleaved-1f1b"})
+    for (const std::uint32_t stages : {1U, 2U, 3U}) {
+      if (schedule == "interleaved-1f1b" && stages == 3)
+        continue; // 8 microbatches make no groups for 3 ranks
+      spec.pipeline.schedule = schedule;
+      spec.pipeline.stages = stages;
+      INFO(schedule << ", " << stages << " ranks");
+      check_same_result(pipeline_of(spec), reference);
+    }
+}
+
+TEST_CASE("two copies on ranks of their own are a data-parallel run, with the same bits", "[equality][copies]") {
+  const scratch_directory scratch;
+  write_bytes(scratch / "replicas.csv", "0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n0F2,0F3,0B2,0B3\n1F2,1B2,1F3,1B3\n");
+  run_spec spec = tiny_spec();
+  spec.model.tied_head = true;
+  spec.training.gradient_groups = 2;
+  const run_report reference = reference_of(spec);
+  spec.pipeline.stages = 4;
+  spec.pipeline.schedule = (scratch / "replicas.csv").string();
+  check_same_result(pipeline_of(spec), reference);
+}
+
+TEST_CASE("a run with two copies, stopped and resumed with one, has the reference's bits",
+          "[equality][checkpoint][copies]") {
+  const scratch_directory scratch;
+  run_spec spec = tiny_spec();
+  spec.model.tied_head = true;
+  spec.model.dropout = 0.1;
+  spec.training.steps = 5;
+  spec.training.microbatches = 8;
+  run_spec first = spec; // leaves the number of groups open
+  spec.training.gradient_groups = 2;
+  const run_report reference = reference_of(spec);
+
+  first.pipeline.stages = 4;
+  first.pipeline.schedule = GENERATE("dualpipe", "chimera");
+  first.training.stop_after = 2;
+  first.checkpoint.directory = (scratch.path() / "checkpoints").string();
+  CHECK(pipeline_of(first).losses.size() == 2);
+  std::vector<std::string> warnings;
+  const checkpoint start = checkpoint::open_latest(first.checkpoint.directory, warnings);
+  CHECK(start.spec().training.gradient_groups == 2);
+  run_options options;
+  options.resume = &start;
+
+  for (const std::string schedule : {"1f1b", "dualpipe", "zb-v"}) {
+    run_spec rest = spec;
+    rest.pipeline.stages = 2;
+    rest.pipeline.schedule = schedule;
+    start.expect_same_run(rest);
+    INFO(schedule);
+    const run_report after = run_pipeline(rest, made_up_data(rest), options);
+    CHECK(after.weights_sha256 == reference.weights_sha256);
+    CHECK(after.optimizer_sha256 == reference.optimizer_sha256);
+    CHECK(bits_of(after.losses) == bits_of({reference.losses.begin() + 2, reference.losses.end()}));
+  }
+  spec.training.gradient_groups = 1;
+  CHECK_THROWS_WITH(start.expect_same_run(spec), Catch::Contains("training.gradient_groups: found 1 in this run"));
+}
+
 TEST_CASE("a partition by hand has the reference's bits", "[equality]") {
   run_spec spec = tiny_spec();
   const run_report reference = reference_of(spec);
@@ -191,6 +296,8 @@ TEST_CASE("everything that defines the run changes the bits", "[equality]") {
   note([](run_spec& spec) { spec.training.seed = 8; });
   note([](run_spec& spec) { spec.training.microbatches = 5; });
   note([](run_spec& spec) { spec.training.steps = 2; });
+  note([](run_spec& spec) { spec.training.gradient_groups = 2; });
+  note([](run_spec& spec) { spec.training.gradient_groups = 4; });
   note([](run_spec& spec) { spec.model.dropout = 0.1; });
   note([](run_spec& spec) { spec.model.tied_head = true; });
   note([](run_spec& spec) { spec.optimizer.learning_rate = 2e-2; });

@@ -49,7 +49,7 @@ TEST_CASE("a rank with several stages, or with deferred W, holds exactly its sch
   spec.pipeline.stages = 4;
   spec.training.microbatches = 12;
   for (const std::string schedule : {"interleaved-1f1b", "looped-bfs", "interleaved-zb", "zb-h1", "zb-h2", "zb-v",
-                                     "v-half", "v-min", "dualpipev", "hanayo"}) {
+                                     "v-half", "v-min", "dualpipev", "dualpipe", "chimera", "hanayo"}) {
     spec.pipeline.schedule = schedule;
     INFO(schedule);
     const std::vector<std::uint32_t> peaks = make_plan(spec, find_family(spec.model.family)).facts.peak_by_rank;

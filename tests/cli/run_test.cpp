@@ -49,6 +49,20 @@ TEST_CASE("a pipeline of any shape and the reference report the same hashes and 
   CHECK(report_of(scratch, {"--seed", "2"})["weights_sha256"] != reference["weights_sha256"]);
 }
 
+TEST_CASE("one thread that runs the lists gives the same hashes as actors, also without a flush") {
+  const scratch_directory scratch;
+  for (const std::string schedule : {"zb-h1", "pipedream", "pipedream-2bw"}) {
+    const arguments flags = {"--schedule", schedule, "--stages", "2", "--clip", "0"};
+    const json actors = report_of(scratch, flags);
+    const json one_thread = report_of(scratch, flags + arguments{"--one-thread"});
+    INFO(schedule);
+    CHECK(one_thread["weights_sha256"] == actors["weights_sha256"]);
+    CHECK(one_thread["losses"] == actors["losses"]);
+    CHECK(one_thread["ranks"].empty());
+    CHECK(actors["ranks"].size() == 2);
+  }
+}
+
 TEST_CASE("a run that stops and is resumed ends in the same weights") {
   const scratch_directory scratch;
   const json whole = report_of(scratch, {});
@@ -57,6 +71,25 @@ TEST_CASE("a run that stops and is resumed ends in the same weights") {
   const json rest = report_of(scratch, {"--resume", directory, "--stages", "2"});
   CHECK(rest["weights_sha256"] == whole["weights_sha256"]);
   CHECK(rest["losses"] == json({whole["losses"][2], whole["losses"][3]}));
+}
+
+TEST_CASE("a run with two copies of the model goes on with one, and keeps its gradient groups unless told otherwise") {
+  const scratch_directory scratch;
+  const std::string directory = (scratch / "run").string();
+  const json reference = report_of(scratch, {"--schedule", "reference", "--gradient-groups", "2"});
+  report_of(scratch, {"--schedule", "chimera", "--stages", "2", "--checkpoint", directory, "--stop-after", "2"});
+  const arguments resume = {"--resume", directory, "--schedule", "1f1b", "--checkpoint", ""};
+  for (const arguments& flags : std::vector<arguments>{{}, {"--gradient-groups", "0"}, {"--gradient-groups", "2"}}) {
+    const json rest = report_of(scratch, resume + flags);
+    CHECK(rest["spec"]["training"]["gradient_groups"] == 2);
+    CHECK(rest["weights_sha256"] == reference["weights_sha256"]);
+  }
+  const program_result refused = run_program(small_run_in(scratch) + resume + arguments{"--gradient-groups", "1"});
+  CHECK(refused.exit_code == 3);
+  CHECK_THAT(refused.err, Contains("training.gradient_groups: found 1 in this run, expected 2 as in the checkpoint"));
+  const program_result one_group = run_program(
+      small_run_in(scratch) + arguments{"--schedule", "chimera", "--stages", "2", "--gradient-groups", "1"});
+  CHECK(one_group.exit_code == 2);
 }
 
 TEST_CASE("the summary shows loss and hash on standard output") {
@@ -163,7 +196,32 @@ TEST_CASE("inspect shows a checkpoint, its tensors and a schedule") {
   CHECK_THAT(tensors.out, Contains("wte.weight  [256, 8]\n"));
   write_bytes(scratch / "own.csv",
               run_program({"schedule", "gpipe", "--stages", "2", "--microbatches", "3", "--format", "csv"}).out);
+  write_bytes(scratch / "two.csv",
+              run_program({"schedule", "chimera", "--stages", "2", "--microbatches", "4", "--format", "csv"}).out);
+  CHECK_THAT(run_program({"inspect", (scratch / "two.csv").string()}).out,
+             Contains("on ranks 0 1\nsecond copy   on ranks 1 0\n"));
   // gpipe with p ranks, m microbatches and equal times idles (p - 1) / (m + p - 1) of the time.
   CHECK_THAT(run_program({"inspect", (scratch / "own.csv").string()}).out,
              Contains("microbatches  3\n") && Contains("bubble        25.0 %") && Contains("canonical     yes"));
+}
+
+TEST_CASE("an emulated run's report and summary say so, and show no weights and no loss") {
+  const scratch_directory scratch;
+  const arguments flags = {"--stages", "3", "--emulate", "f=200us,i=200us,w=200us", "--dispatch", "reactive"};
+  const json report = report_of(scratch, flags);
+  CHECK(report["emulated"] == true);
+  for (const char* none : {"weights_sha256", "optimizer_sha256", "losses", "gradient_norms"})
+    CHECK(report[none].is_null());
+  CHECK(report["model_flops_per_second"] == 0.0);
+  CHECK(report["spec"]["pipeline"]["emulate"] == flags[3]);
+  CHECK(report["spec"]["pipeline"]["dispatch"] == "reactive");
+  CHECK(report["step_seconds"].size() == 4);
+  CHECK(report["runtime_seconds_per_action"].is_number());
+  const program_result result = run_program(small_run_in(scratch) + flags);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.out, Contains("emulated        f=200us,i=200us,w=200us\n"));
+  CHECK(result.out.find("loss") == std::string::npos);
+  CHECK(result.out.find("sha256") == std::string::npos);
+  CHECK_THAT(result.err, StartsWith("step 1/4  emulated  "));
+  CHECK(result.err.find("loss") == std::string::npos);
 }

@@ -225,6 +225,14 @@ TEST_CASE("a parameter that is missing or of another shape is refused with both 
              Contains("found no parameter \"h.9.weight\", expected it with shape [3, 2]"));
 }
 
+TEST_CASE("a checkpoint from before there were gradient groups was made with one") {
+  const scratch_directory scratch;
+  small_model model;
+  model.spec().training.gradient_groups = 0;
+  model.write(scratch / "ckpt", 1);
+  CHECK(open(scratch / "ckpt").spec().training.gradient_groups == 1);
+}
+
 TEST_CASE("a run resumes with any setting that leaves the result alone, and with no other") {
   const scratch_directory scratch;
   small_model model;
@@ -236,9 +244,9 @@ TEST_CASE("a run resumes with any setting that leaves the result alone, and with
     run_spec other = model.spec();
     std::string value = get_field(other, field);
     // A number becomes another number, a word another of its kind.
-    const std::map<std::string, std::string> words = {{"gpt", "mlp"},    {"bytes", "uint16"},       {"none", "full"},
-                                                      {"adamw", "sgd"},  {"true", "false"},         {"false", "true"},
-                                                      {"1f1b", "gpipe"}, {"text.txt", "other.txt"}, {"", "1"}};
+    const std::map<std::string, std::string> words = {
+        {"gpt", "mlp"},    {"bytes", "uint16"}, {"none", "full"},          {"adamw", "sgd"}, {"true", "false"},
+        {"false", "true"}, {"1f1b", "gpipe"},   {"text.txt", "other.txt"}, {"", "1"},        {"static", "reactive"}};
     const auto word = words.find(value);
     value = word != words.end() ? word->second : value == "0.5" ? "0.25" : "0.5";
     if (word == words.end() && get_field(other, field).find_first_of(".e") == std::string::npos)

@@ -188,7 +188,7 @@ TEST_CASE("a plan has a checked schedule and a stage of layers for each rank") {
   // Embedding and two blocks, two blocks, the head: 200, 200, 250.
   CHECK(sizes_of(made.stages) == std::vector<std::int64_t>{3, 2, 1});
   CHECK(made.ranks() == 3);
-  CHECK(made.rank_of(2) == 2);
+  CHECK(made.rank_of(2, 0) == 2);
   CHECK(made.stages_of(1) == std::vector<std::uint32_t>{1});
 }
 

@@ -22,9 +22,9 @@ run_spec distinct_spec() {
   run_spec spec;
   spec.model = {"mlp", 5, 96, 3, 300, 64, 24, 0.25, true};
   spec.data = {"a \"quoted\"\npath\\", token_format::uint16, 0.125, std::string(64, 'a')};
-  spec.training = {77, 6, 2, std::numeric_limits<std::uint64_t>::max(), 33};
+  spec.training = {77, 6, 2, std::numeric_limits<std::uint64_t>::max(), 33, 3};
   spec.optimizer = {"sgd", 0.1, 1.0 / 3.0, 9, 70, 0.81, 0.91, 1e-7, 0.05, 0.7, 0.5};
-  spec.pipeline = {7, 13, "gpipe", recompute::full, 11, "1,2,3", 5, 3, 17};
+  spec.pipeline = {7, 13, "gpipe", recompute::full, 11, "1,2,3", 5, 3, dispatch_mode::reactive, "f=1s,i=2s,w=3s", 17};
   spec.validation = {15, 17};
   spec.checkpoint = {"directory", 19, 4};
   return spec;
@@ -76,7 +76,7 @@ TEST_CASE("every field can be read and set by its name") {
   for (const std::string& field : field_names())
     set_field(target, field, get_field(source, field));
   CHECK(target == source);
-  CHECK(field_names().size() == 43);
+  CHECK(field_names().size() == 46);
   CHECK(get_field(source, "pipeline.recompute") == "full");
   CHECK(get_field(source, "optimizer.minimum_learning_rate") == "0.3333333333333333");
 }
@@ -212,6 +212,11 @@ TEST_CASE("no number field accepts what is not finite, negative or out of range"
 }
 
 TEST_CASE("fields that contradict each other are refused") {
+  CHECK(refusal_of("training.gradient_groups", "8") == "accepted");
+  for (const std::string groups : {"3", "16"})
+    CHECK(refusal_of("training.gradient_groups", groups) ==
+          "training.gradient_groups: found " + groups +
+              ", expected 0, or a number that divides training.microbatches (8)");
   CHECK_THAT(refusal_of("training.stop_after", "101"), Contains("expected 0 to training.steps (100)"));
   CHECK_THAT(refusal_of("optimizer.minimum_learning_rate", "0.1"), Contains("found 0.1, expected 0 to 0.001"));
   CHECK_THAT(refusal_of("checkpoint.every", "5"), StartsWith("checkpoint.directory: found none"));
@@ -234,6 +239,26 @@ TEST_CASE("fields that contradict each other are refused") {
   CHECK_NOTHROW(validate(spec));
   spec.validation.every = 5;
   CHECK_THROWS_WITH(validate(spec), StartsWith("data.validation_fraction: found 0"));
+}
+
+TEST_CASE("emulation and reactive dispatch are refused where they make no sense") {
+  CHECK_THAT(refusal_of("pipeline.emulate", "f=1,i=1,w=1"), StartsWith("pipeline.emulate: found 'f=1,i=1,w=1'"));
+  CHECK(refusal_of("pipeline.emulate", "f=1ms,i=1ms,w=1ms") == "accepted");
+  CHECK(refusal_of("pipeline.dispatch", "reactive") == "accepted");
+  run_spec spec;
+  spec.pipeline.schedule = "reference";
+  spec.pipeline.dispatch = dispatch_mode::reactive;
+  CHECK_THROWS_WITH(validate(spec), StartsWith("pipeline.dispatch: found reactive, expected static, since"));
+  spec.pipeline.dispatch = dispatch_mode::fixed;
+  spec.pipeline.emulate = "f=1ms,i=1ms,w=1ms";
+  CHECK_THROWS_WITH(validate(spec), StartsWith("pipeline.emulate: found 'f=1ms,i=1ms,w=1ms', expected nothing, since"));
+  spec.pipeline.schedule = "gpipe";
+  CHECK_NOTHROW(validate(spec));
+  spec.validation.every = 5;
+  CHECK_THROWS_WITH(validate(spec), StartsWith("validation.every: found 5, expected 0, since pipeline.emulate"));
+  spec.validation.every = 0;
+  spec.checkpoint.directory = "somewhere";
+  CHECK_THROWS_WITH(validate(spec), StartsWith("checkpoint.directory: found 'somewhere', expected none, since"));
 }
 
 TEST_CASE("products of sizes that are fine alone are refused when they are too large") {

@@ -26,7 +26,7 @@ schedule two_ranks(std::vector<action> first, std::vector<action> second) {
   plan.name = "hand";
   plan.ranks = 2;
   plan.microbatches = 2;
-  plan.rank_of_stage = {0, 1};
+  plan.placements = {{0, 1}};
   plan.actions = {std::move(first), std::move(second)};
   return plan;
 }
@@ -72,7 +72,7 @@ TEST_CASE("the checker reports peaks by stage and by rank") {
   schedule plan;
   plan.ranks = 1;
   plan.microbatches = 2;
-  plan.rank_of_stage = {0, 0};
+  plan.placements = {{0, 0}};
   plan.actions = {list({"0F0", "1F0", "0F1", "1B0", "1F1", "1B1", "0I0", "0I1", "0W0", "0W1"})};
   const schedule_facts facts = check_schedule(plan);
   CHECK(facts.peak_by_stage == std::vector<std::uint32_t>{2, 1});
@@ -93,7 +93,7 @@ TEST_CASE("overlapped pairs that no rank could overlap are refused") {
   plan.name = "hand";
   plan.ranks = 1;
   plan.microbatches = 2;
-  plan.rank_of_stage = {0, 0};
+  plan.placements = {{0, 0}};
   plan.actions = {list({"0F0", "1F0", "1B0", "0F1", "1F1", "0B0", "1I1", "0B1", "1W1"})};
   plan.overlapped = {{4}};
   CHECK(refusal_of(plan).empty());
@@ -180,7 +180,7 @@ TEST_CASE("the circle is named, not a rank that just waits for it") {
   plan.name = "hand";
   plan.ranks = 3;
   plan.microbatches = 1;
-  plan.rank_of_stage = {0, 1, 2};
+  plan.placements = {{0, 1, 2}};
   plan.actions = {list({"0F0", "0B0"}), list({"1F0", "1B0"}), list({"2B0", "2F0"})};
   CHECK(refusal_of(plan) == "schedule 'hand': rank 2 waits at 2B0 for 2F0, which comes later in its own list");
 }
@@ -191,7 +191,7 @@ TEST_CASE("a long circle is named by its first four ranks") {
   plan.name = "hand";
   plan.ranks = 6;
   plan.microbatches = 1;
-  plan.rank_of_stage = {0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5};
+  plan.placements = {{0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5}};
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
     plan.actions.push_back({{rank + 6, operation::forward, 0},
                             {rank, operation::forward, 0},
@@ -213,7 +213,7 @@ TEST_CASE("sizes that make no sense are refused") {
   plan.actions.emplace_back();
   CHECK(refusal_of(plan) == "schedule 'hand': rank 2 has no stage, expected at least one");
   plan = two_ranks(good_first(), good_second());
-  plan.rank_of_stage = {0, 2};
+  plan.placements = {{0, 2}};
   CHECK(refusal_of(plan) == "schedule 'hand': found stage 1 on rank 2, expected a rank below 2");
 }
 

@@ -53,7 +53,7 @@ TEST_CASE("with several stages a rank each cell names its stage") {
   schedule plan;
   plan.ranks = 1;
   plan.microbatches = 1;
-  plan.rank_of_stage = {0, 0};
+  plan.placements = {{0, 0}};
   plan.actions = {{{0, operation::forward, 0},
                    {1, operation::forward, 0},
                    {1, operation::backward_input, 0},

@@ -92,7 +92,8 @@ TEST_CASE("a request that breaks a rule is refused by that rule's name") {
   CHECK(
       refusal_of({"1f1", 2, 2, 1}) ==
       "schedule: found '1f1', expected one of naive, gpipe, 1f1b, interleaved-1f1b, looped-bfs, interleaved-zb, zb-h1, "
-      "zb-h2, zb-v, v-half, v-min, dualpipev, hanayo, did you mean '1f1b'?");
+      "zb-h2, zb-v, v-half, v-min, dualpipev, dualpipe, chimera, hanayo, pipedream, pipedream-vertical-sync, "
+      "pipedream-2bw, did you mean '1f1b'?");
   CHECK(refusal_of({"gpipe", 0, 2, 1}) == "schedule 'gpipe': found 0 ranks, expected at least 1");
   CHECK(refusal_of({"gpipe", 2, 0, 1}) == "schedule 'gpipe': found 0 microbatches, expected at least 1");
   for (const std::string name : {"naive", "gpipe", "1f1b", "zb-h1", "zb-h2"})
@@ -112,7 +113,7 @@ TEST_CASE("a request too large for memory is refused before any of it is built")
 TEST_CASE("an evaluating rank runs forward passes only, microbatch by microbatch, its stages ascending") {
   schedule plan;
   plan.ranks = 2;
-  plan.rank_of_stage = {0, 1, 1, 0};
+  plan.placements = {{0, 1, 1, 0}};
   const std::vector<action> expected = {
       {0, operation::forward, 0}, {3, operation::forward, 0}, {0, operation::forward, 1}, {3, operation::forward, 1}};
   CHECK(evaluation_actions(plan, 0, 2) == expected);

@@ -23,7 +23,7 @@ schedule two_by_three() {
   schedule plan;
   plan.ranks = 2;
   plan.microbatches = 3;
-  plan.rank_of_stage = {0, 1};
+  plan.placements = {{0, 1}};
   plan.actions = {
       {{0, forward, 0}, {0, forward, 1}, {0, forward, 2}, {0, backward, 0}, {0, backward, 1}, {0, backward, 2}},
       {{1, forward, 0}, {1, forward, 1}, {1, forward, 2}, {1, backward, 0}, {1, backward, 1}, {1, backward, 2}}};
@@ -80,7 +80,7 @@ std::map<action, double> relax(const schedule& plan, const simulation_costs& cos
         const auto way = way_of(one, plan.stages());
         if (!way)
           continue;
-        const std::uint32_t receiver = plan.rank_of_stage[way->second];
+        const std::uint32_t receiver = plan.rank_of(way->second, microbatch);
         double there = now;
         if (receiver != rank) {
           const link_cost& link = costs.links[rank * plan.ranks + receiver];
@@ -182,7 +182,7 @@ TEST_CASE("memory is a rank's weights and the most that its stashes add up to") 
   schedule plan;
   plan.ranks = 1;
   plan.microbatches = 2;
-  plan.rank_of_stage = {0, 0};
+  plan.placements = {{0, 0}};
   plan.actions = {{{0, forward, 0},
                    {0, forward, 1},
                    {1, forward, 0},

@@ -162,7 +162,7 @@ TEST_CASE("the local search never makes lists longer, and keeps order and memory
 
 TEST_CASE("a schedule's B is I and W in the search") {
   const schedule plan = generate_schedule({"1f1b", 2, 2});
-  const pipeline_model model(plan.rank_of_stage, 2, {{{}}}, 2);
+  const pipeline_model model(plan.placements.front(), 2, {{{}}}, 2);
   const schedule split = to_schedule(model, to_pass_lists(model, plan), "split");
   std::string text;
   for (const action& one : split.actions[0])

@@ -43,7 +43,8 @@ std::uint32_t peak_of(const schedule& plan) {
   return *std::ranges::max_element(facts.peak_by_rank);
 }
 
-/// The shortest step of all generators' schedules with 1, 2 or 4 stages a rank that fit; infinity where none does.
+/// The shortest step of all generators' synchronous one-copy schedules with 1, 2 or 4 stages a rank that fit; infinity
+/// where none does.
 double best_generated(const search_request& request, std::uint32_t limit) {
   double best = std::numeric_limits<double>::infinity();
   for (const std::string& name : schedule_names())
@@ -51,6 +52,8 @@ double best_generated(const search_request& request, std::uint32_t limit) {
       for (const std::uint32_t waves : {1U, 2U})
         try {
           const schedule plan = generate_schedule({name, request.ranks, request.microbatches, chunks, 0, waves});
+          if (plan.copies() > 1 || plan.asynchronous)
+            continue;
           if (peak_of(plan) <= limit * chunks)
             best = std::min(best, simulate(plan, costs_for(request, chunks)).makespan);
         } catch (const spec_error&) { // the schedule's own rule excludes these numbers

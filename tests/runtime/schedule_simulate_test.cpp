@@ -36,7 +36,7 @@ std::optional<double> arrival(const schedule& plan, const action& one, std::uint
     const auto done = std::find_if(forms.begin(), forms.end(), [&](const action& form) { return ends.contains(form); });
     if (done == forms.end())
       return std::nullopt;
-    const double way = plan.rank_of_stage[done->stage] == rank ? 0.0 : communication;
+    const double way = plan.rank_of(done->stage, done->microbatch) == rank ? 0.0 : communication;
     latest = std::max(latest, ends.at(*done) + way);
   }
   return latest;
@@ -161,7 +161,7 @@ TEST_CASE("sending takes time between ranks, none between stages of one rank") {
   schedule plan;
   plan.ranks = 2;
   plan.microbatches = 1;
-  plan.rank_of_stage = {0, 0, 1};
+  plan.placements = {{0, 0, 1}};
   plan.actions = {{{0, operation::forward, 0},
                    {1, operation::forward, 0},
                    {1, operation::backward, 0},
@@ -205,7 +205,7 @@ TEST_CASE("ranks that are ready at the same time are served in the order of thei
   schedule plan;
   plan.ranks = 2;
   plan.microbatches = 1;
-  plan.rank_of_stage = {1, 0}; // the first stage is on the second rank
+  plan.placements = {{1, 0}}; // the first stage is on the second rank
   plan.actions = {{{1, operation::forward, 0}, {1, operation::backward_input, 0}, {1, operation::backward_weight, 0}},
                   {{0, operation::forward, 0}, {0, operation::backward, 0}}};
   simulation_costs costs{{{}}};

@@ -45,7 +45,7 @@ schedule pair_of_passes() {
   plan.name = "pair";
   plan.ranks = 1;
   plan.microbatches = 2;
-  plan.rank_of_stage = {0, 0};
+  plan.placements = {{0, 0}};
   plan.actions = {{{0, operation::forward, 0},
                    {1, operation::forward, 0},
                    {0, operation::forward, 1},
@@ -141,14 +141,16 @@ TEST_CASE("an overlapped pair has one outline around both boxes") {
   CHECK_THAT(picture(generate_schedule({"1f1b", 2, 2, 1})), !Contains("overlapped pair"));
 }
 
-TEST_CASE("an action on another rank than its stage's is drawn as the second copy's") {
-  schedule plan = generate_schedule({"gpipe", 2, 1, 1});
+TEST_CASE("microbatches of the second copy are drawn as such") {
+  const schedule plan = generate_schedule({.name = "chimera", .ranks = 2, .microbatches = 2});
   const simulation timing = simulate(plan, {{{}}});
-  std::swap(plan.rank_of_stage[0], plan.rank_of_stage[1]);
-  const svg_block block{"swapped", &plan, &timing};
+  const svg_block block{"both", &plan, &timing};
   const std::string svg = draw_svg({&block, 1}, {"test"});
+  std::size_t second = 0;
   for (const svg_box& box : boxes_of(svg))
-    CHECK((box.kind == "Fx" || box.kind == "Bx"));
+    second += box.kind == "Fx" || box.kind == "Bx" ? 1 : 0;
+  CHECK(boxes_of(svg).size() == 8);
+  CHECK(second == 4);
   CHECK_THAT(svg, Contains("F forward, second copy"));
 }
 

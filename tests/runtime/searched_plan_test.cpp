@@ -98,3 +98,25 @@ TEST_CASE("a memory limit is only for auto") {
   CHECK(refusal_of(spec) == "pipeline.memory_limit: found 3, expected 0, as pipeline.schedule is 1f1b and only auto "
                             "searches within a limit");
 }
+
+TEST_CASE("auto adds gradients in as many groups as the spec says") {
+  run_spec spec = auto_spec(2, 4);
+  spec.training.gradient_groups = 2;
+  CHECK(make_plan(spec, find_family("gpt")).gradient_groups == 2);
+  spec.training.gradient_groups = 0;
+  CHECK(make_plan(spec, find_family("gpt")).gradient_groups == 1);
+}
+
+TEST_CASE("auto for emulated passes goes by their times, with the stages that they are for") {
+  run_spec spec = auto_spec(2, 6);
+  spec.pipeline.emulate = "f=1s/3s,i=1s/3s,w=1s/3s";
+  const searched_plan made = search_emulated_plan(spec, find_family("gpt"));
+  CHECK(made.found.stages == std::vector<stage_cost>{{1, 1, 1, 0}, {3, 3, 3, 0}});
+  CHECK(made.found.found.step_time == Approx(1 + 6 * 9.0));
+  CHECK(make_plan(spec, find_family("gpt")).order == made.pipeline.order);
+  CHECK(made.pipeline.stages.back().last == 8);
+  spec.pipeline.chunks = 2;
+  CHECK(refusal_of(spec).find("pipeline.emulate: found a list of 2 times, expected one time or 4") == 0);
+  spec.pipeline.emulate = "f=1s,i=1s,w=1s";
+  CHECK(make_plan(spec, find_family("gpt")).order.stages() == 4);
+}

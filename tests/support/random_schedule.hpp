@@ -43,6 +43,21 @@ inline bool can_run(const action& one, std::uint32_t stages, const std::set<acti
   });
 }
 
+/// One or two copies of the model, each with stages on the ranks by chance; no stage of both on one rank.
+inline std::vector<std::vector<std::uint32_t>> random_placements(std::mt19937& random, std::uint32_t ranks,
+                                                                 std::uint32_t stages) {
+  std::vector<std::vector<std::uint32_t>> placements(1);
+  for (std::uint32_t stage = 0; stage < stages; ++stage)
+    placements[0].push_back(stage % ranks);
+  std::shuffle(placements[0].begin(), placements[0].end(), random);
+  if (ranks == 1 || pick(random, 0, 1) == 0)
+    return placements;
+  placements.push_back(placements[0]);
+  for (std::uint32_t& rank : placements[1])
+    rank = (rank + pick(random, 1, ranks - 1)) % ranks;
+  return placements;
+}
+
 /// Up to 4 ranks with up to 3 stages each, in any placement; some backward passes are whole, some split.
 inline schedule random_schedule(std::mt19937& random) {
   schedule result;
@@ -50,9 +65,8 @@ inline schedule random_schedule(std::mt19937& random) {
   result.ranks = pick(random, 1, 4);
   result.microbatches = pick(random, 1, 5);
   const std::uint32_t chunks = pick(random, 1, 3);
-  for (std::uint32_t stage = 0; stage < result.ranks * chunks; ++stage)
-    result.rank_of_stage.push_back(stage % result.ranks);
-  std::shuffle(result.rank_of_stage.begin(), result.rank_of_stage.end(), random);
+  result.placements = random_placements(random, result.ranks, result.ranks * chunks);
+  result.microbatches *= result.copies();
   result.actions.resize(result.ranks);
 
   std::vector<action> open;
@@ -71,7 +85,7 @@ inline schedule random_schedule(std::mt19937& random) {
     std::shuffle(open.begin(), open.end(), random);
     const auto next =
         std::find_if(open.begin(), open.end(), [&](const action& one) { return can_run(one, result.stages(), done); });
-    result.actions[result.rank_of_stage[next->stage]].push_back(*next);
+    result.actions[result.rank_of(next->stage, next->microbatch)].push_back(*next);
     done.insert(*next);
     open.erase(next);
   }

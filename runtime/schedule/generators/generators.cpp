@@ -1,5 +1,9 @@
 #include "runtime/schedule/generators/generators.hpp"
 
+#include "model/error.hpp"
+
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 
@@ -30,9 +34,26 @@ constexpr std::array table = {
     generator_entry{"v-min", "a V with about a third of 1f1b's activations", chunk_rule::two, generate_v_min},
     generator_entry{"dualpipev", "a V that pairs each F with a B, so that their communication overlaps; needs m >= 2p",
                     chunk_rule::two, generate_dualpipev},
+    generator_entry{"dualpipe", "dualpipev fed from both ends, with twice the ranks and two copies of the weights",
+                    chunk_rule::one_each, generate_dualpipe},
+    generator_entry{"chimera", "two 1f1b pipelines in opposite directions fill each other's bubbles; two copies",
+                    chunk_rule::one_each, generate_chimera},
     generator_entry{"hanayo", "2 W stages a rank in W waves (--waves): the bubble shrinks with W, full B",
                     chunk_rule::waves, generate_hanayo},
+    generator_entry{"pipedream", "asynchronous: no flush, an update after each microbatch; p - rank weight versions",
+                    chunk_rule::one, generate_pipedream},
+    generator_entry{"pipedream-vertical-sync", "pipedream where a microbatch sees the same version on every stage",
+                    chunk_rule::one, generate_pipedream_vertical_sync},
+    generator_entry{"pipedream-2bw", "asynchronous: no flush, an update a step, one step late; two weight versions",
+                    chunk_rule::one, generate_pipedream_2bw},
 };
+
+void require_even(const std::string& name, std::uint32_t found, const char* what) {
+  if (found % 2 != 0)
+    throw spec_error(fmt::format("schedule '{}': found {} {}, expected an even number, as half of the microbatches run "
+                                 "down the ranks and half of them up",
+                                 name, found, what));
+}
 
 } // namespace
 
@@ -61,8 +82,16 @@ schedule without_actions(const schedule_request& request, std::vector<std::uint3
   result.name = request.name;
   result.ranks = request.ranks;
   result.microbatches = request.microbatches;
-  result.rank_of_stage = std::move(rank_of_stage);
+  result.placements.push_back(std::move(rank_of_stage));
   result.actions.resize(request.ranks);
+  return result;
+}
+
+schedule without_actions_from_both_ends(const schedule_request& request) {
+  require_even(request.name, request.ranks, "ranks");
+  require_even(request.name, request.microbatches, "microbatches");
+  schedule result = without_actions(request, loop_placement(request));
+  result.placements.emplace_back(result.placements.front().rbegin(), result.placements.front().rend());
   return result;
 }
 

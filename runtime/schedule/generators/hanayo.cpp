@@ -44,13 +44,13 @@ public:
   player(schedule& plan, const play_rules& rules)
       : plan_(plan), rules_(rules), stages_(plan.stages()), stages_by_rank_(plan.ranks), busy_(plan.ranks, false) {
     for (std::uint32_t stage = 0; stage < plan.stages(); ++stage)
-      stages_by_rank_[plan.rank_of_stage[stage]].push_back(stage);
+      stages_by_rank_[plan.placements.front()[stage]].push_back(stage);
     stages_[0].inputs = plan.microbatches;
   }
 
   /// Writes the lists and returns how many slots they take.
   std::uint64_t play() {
-    start_next(plan_.rank_of_stage[0], 0);
+    start_next(rank_of(0), 0);
     std::uint64_t now = 0;
     while (!running_.empty()) {
       now = running_.top().end;
@@ -75,19 +75,20 @@ private:
   };
 
   std::uint32_t last_stage() const { return plan_.stages() - 1; }
+  std::uint32_t rank_of(std::uint32_t stage) const { return plan_.placements.front()[stage]; }
 
   void finish(const action& done) {
-    busy_[plan_.rank_of_stage[done.stage]] = false;
-    touched_.push_back(plan_.rank_of_stage[done.stage]);
+    busy_[rank_of(done.stage)] = false;
+    touched_.push_back(rank_of(done.stage));
     const bool forward = done.op == operation::forward;
     if (forward && done.stage == last_stage()) {
       ++stages_[done.stage].gradients;
     } else if (forward) {
       ++stages_[done.stage + 1].inputs;
-      touched_.push_back(plan_.rank_of_stage[done.stage + 1]);
+      touched_.push_back(rank_of(done.stage + 1));
     } else if (done.stage > 0) {
       ++stages_[done.stage - 1].gradients;
-      touched_.push_back(plan_.rank_of_stage[done.stage - 1]);
+      touched_.push_back(rank_of(done.stage - 1));
     }
   }
 

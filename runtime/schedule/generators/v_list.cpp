@@ -4,14 +4,18 @@
 
 namespace troupe {
 
-v_list::v_list(schedule& plan, std::uint32_t rank) : plan_(plan), rank_(rank) {
+v_list::v_list(schedule& plan, std::uint32_t rank)
+    : v_list(plan, rank, {rank, {0, plan.microbatches}}, {2 * plan.ranks - 1 - rank, {0, plan.microbatches}}) {}
+
+v_list::v_list(schedule& plan, std::uint32_t rank, const stage_work& early, const stage_work& late)
+    : plan_(plan), rank_(rank), arms_{progress{early, 0, 0, {}}, progress{late, 0, 0, {}}} {
   plan_.actions[rank].reserve(std::size_t{6} * plan.microbatches);
 }
 
-void v_list::write(arm side, operation op, std::uint32_t microbatch) {
-  const std::uint32_t stage = side == arm::early ? rank_ : 2 * plan_.ranks - 1 - rank_;
-  if (microbatch < plan_.microbatches)
-    plan_.actions[rank_].push_back({stage, op, microbatch});
+void v_list::write(arm side, operation op, std::uint32_t pass) {
+  const stage_work& work = arms_[index(side)].work;
+  if (pass < work.range.last - work.range.first)
+    plan_.actions[rank_].push_back({work.stage, op, work.range.first + pass});
 }
 
 void v_list::forward(arm side) {

@@ -100,7 +100,7 @@ schedule to_schedule(const pipeline_model& model, const pass_lists& lists, const
   plan.name = name;
   plan.ranks = model.ranks();
   plan.microbatches = model.microbatches();
-  plan.rank_of_stage = model.placement();
+  plan.placements = {model.placement()};
   for (const std::vector<pass_id>& list : lists) {
     std::vector<action>& actions = plan.actions.emplace_back();
     for (const pass_id pass : list)

@@ -93,7 +93,7 @@ private:
         return;
     fresh.lists.play_rules_of_start();
     for (const published_schedule& one : published)
-      if (one.plan.rank_of_stage == fresh.lists.placement())
+      if (one.plan.placements.front() == fresh.lists.placement())
         fresh.lists.take_up(one.plan);
     candidates_.push_back(std::move(fresh));
   }

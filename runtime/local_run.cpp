@@ -1,0 +1,37 @@
+#include "runtime/local_run.hpp"
+
+#include "runtime/run_rules.hpp"
+
+#include <chrono>
+
+namespace troupe {
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+run_report run_locally(const run_spec& spec, const run_options& options, local_trainer& trainer, journal& log) {
+  const std::uint64_t first = options.resume == nullptr ? 0 : options.resume->steps_done();
+  const auto user_interrupts = [&] { return options.interrupts != nullptr && *options.interrupts > 0; };
+  bool interrupted = false;
+  for (std::uint64_t step = first; step < final_step(spec) && !interrupted; ++step) {
+    const std::uint64_t done = step + 1;
+    const bool joined = trainer.carries_on() && may_carry_on(spec, done) && !user_interrupts();
+    log.add(trainer.train(step, joined ? step_end::carry_on : step_end::flush));
+    if (joined)
+      continue;
+    interrupted = user_interrupts() && done < final_step(spec);
+    if (checkpoint_due(spec, done, interrupted || done == final_step(spec))) {
+      const std::filesystem::path generation = trainer.save(done);
+      if (options.on_checkpoint)
+        options.on_checkpoint(generation.string());
+    }
+    if (validation_due(spec, done) && !interrupted)
+      log.add(trainer.validate(step));
+  }
+  const state_hashes hashes = trainer.hashes();
+  log.add(run_closed{hashes.weights_sha256, hashes.optimizer_sha256, {}, interrupted});
+  return log.finish();
+}
+
+} // namespace troupe
