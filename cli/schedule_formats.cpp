@@ -77,8 +77,8 @@ std::string as_grid(std::span<const timed_schedule> shown, grid_options options)
   }
   std::string text;
   for (const timed_schedule& one : shown)
-    text += fmt::format("{}{}: {}\n{}", text.empty() ? "" : "\n", one.plan.name, headline(one.plan, one.timing),
-                        draw_grid(one.plan, one.timing, options));
+    text += fmt::format("{}{}: {}{}\n{}", text.empty() ? "" : "\n", one.plan.name, headline(one.plan, one.timing),
+                        steady_note(one), draw_grid(one.plan, one.timing, options));
   return text;
 }
 
@@ -86,7 +86,7 @@ std::string as_svg(std::span<const timed_schedule> shown) {
   std::vector<svg_block> blocks;
   std::vector<std::string> names;
   for (const timed_schedule& one : shown) {
-    blocks.push_back({one.plan.name, &one.plan, &one.timing});
+    blocks.push_back({one.plan.name + (one.steady ? ", joined steps" : ""), &one.plan, &one.timing, steady_note(one)});
     names.push_back(one.plan.name);
   }
   return draw_svg(

@@ -37,16 +37,16 @@ void count(const action& one, std::uint32_t& held) {
 
 } // namespace
 
-void action_queue::begin(const std::vector<action>& list, dispatch_mode mode) {
+void action_queue::begin(std::vector<action> list, dispatch_mode mode) {
   TROUPE_CHECK(empty(), "a step began before the one before it was over");
-  list_ = &list;
+  list_ = std::move(list);
   mode_ = mode;
   first_ = 0;
-  finished_.assign(list.size(), false);
+  finished_.assign(list_.size(), false);
 }
 
 bool action_queue::may_overtake(std::size_t place) const {
-  const action& candidate = (*list_)[place];
+  const action& candidate = list_[place];
   const bool holds = candidate.op == operation::forward;
   std::uint32_t stage_held = held_[candidate.stage] + 1;
   std::uint32_t rank_held = held_by_rank_ + 1;
@@ -58,7 +58,7 @@ bool action_queue::may_overtake(std::size_t place) const {
   for (std::size_t before = first_; before < place; ++before) {
     if (finished_[before])
       continue;
-    const action& earlier = (*list_)[before];
+    const action& earlier = list_[before];
     if (keeps_order(earlier, candidate))
       return false;
     count(earlier, rank_held);
@@ -71,8 +71,8 @@ bool action_queue::may_overtake(std::size_t place) const {
 }
 
 void action_queue::finish(const action& done) {
-  const auto place = static_cast<std::size_t>(&done - list_->data());
-  TROUPE_CHECK(place < list_->size() && !finished_[place], "an action was run that is not left in the list");
+  const auto place = static_cast<std::size_t>(&done - list_.data());
+  TROUPE_CHECK(place < list_.size() && !finished_[place], "an action was run that is not left in the list");
   finished_[place] = true;
   if (mode_ == dispatch_mode::reactive) {
     count(done, held_[done.stage]);

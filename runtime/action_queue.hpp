@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -39,20 +40,20 @@ public:
 
   explicit action_queue(stash_bounds bounds) : bounds_(std::move(bounds)), held_(bounds_.by_stage.size(), 0) {}
 
-  /// Begins a step. `list` outlives it, and keeps the bounds if run in its own order.
-  void begin(const std::vector<action>& list, dispatch_mode mode);
+  /// Begins a step. `list` keeps the bounds if run in its own order.
+  void begin(std::vector<action> list, dispatch_mode mode);
   /// True when nothing is left.
-  bool empty() const { return list_ == nullptr || first_ == list_->size(); }
+  bool empty() const { return first_ == list_.size(); }
   /// The action to run now, or null when the rank must wait. `ready(action)` tells whether what it takes from
   /// neighbouring stages is here.
   template <class Ready>
   const action* next(const Ready& ready) const {
-    if (empty() || ready((*list_)[first_]))
-      return empty() ? nullptr : &(*list_)[first_];
-    const std::size_t end = mode_ == dispatch_mode::fixed ? first_ : std::min(list_->size(), first_ + lookahead);
+    if (empty() || ready(list_[first_]))
+      return empty() ? nullptr : &list_[first_];
+    const std::size_t end = mode_ == dispatch_mode::fixed ? first_ : std::min(list_.size(), first_ + lookahead);
     for (std::size_t place = first_ + 1; place < end; ++place)
-      if (!finished_[place] && ready((*list_)[place]) && may_overtake(place))
-        return &(*list_)[place];
+      if (!finished_[place] && ready(list_[place]) && may_overtake(place))
+        return &list_[place];
     return nullptr;
   }
   /// `done`, which next() gave, has run.
@@ -62,7 +63,7 @@ private:
   bool may_overtake(std::size_t place) const;
 
   stash_bounds bounds_;
-  const std::vector<action>* list_ = nullptr;
+  std::vector<action> list_;
   dispatch_mode mode_ = dispatch_mode::fixed;
   std::size_t first_ = 0;           ///< the first place that is left
   std::vector<bool> finished_;      ///< by place

@@ -145,8 +145,8 @@ void stage_runner::begin_step() {
   current_ = opening.at;
   end_ = opening.end;
   const bool training = current_->mode == pass_mode::train;
-  list_ = training ? step_actions(setup_.pipeline->order, setup_.rank, start, end_) : evaluation_list_;
-  queue_.begin(list_, training ? setup_.spec->pipeline.dispatch : dispatch_mode::fixed);
+  queue_.begin(training ? step_actions(setup_.pipeline->order, setup_.rank, start, end_) : evaluation_list_,
+               training ? setup_.spec->pipeline.dispatch : dispatch_mode::fixed);
   slices_.clear();
   activations_.forget_before(*current_);
   gradients_.forget_before(*current_);

@@ -168,12 +168,11 @@ private:
   std::size_t targets_length_ = 0;
 
   phase phase_ = phase::idle;
-  std::optional<step_id> current_;                       ///< the step that runs, or the last one that ran
-  step_end end_ = step_end::flush;                       ///< of that step
-  std::vector<action> list_;                             ///< of that step; microbatches from m on are the next step's
-  action_queue queue_;                                   ///< what is left of the list
-  std::uint64_t steps_done_ = 0;                         ///< training steps whose update is applied
-  std::uint64_t replica_steps_ = 0;                      ///< the same for the tied parameter's replica
+  std::optional<step_id> current_;  ///< the step that runs, or the last one that ran
+  step_end end_ = step_end::flush;  ///< of that step
+  action_queue queue_;              ///< what is left of its list; microbatches from m on are the next step\'s
+  std::uint64_t steps_done_ = 0;    ///< training steps whose update is applied
+  std::uint64_t replica_steps_ = 0; ///< the same for the tied parameter's replica
   std::map<std::uint32_t, std::vector<double>> squares_; ///< by stage, of the step's updates; asynchronous schedules
   std::vector<action_slice> slices_;
   /// An action that began and computes nothing: what it gives is held back until it ends.

@@ -58,8 +58,10 @@ std::string timeline::draw(const simulation& predicted) const {
   if (!kept_)
     return {};
   const schedule& order = setup_.pipeline->order;
-  const simulation measured = in_milliseconds(measured_timing(kept_->ranks));
+  simulation measured = in_milliseconds(measured_timing(kept_->ranks));
   const simulation expected = in_milliseconds(predicted);
+  if (order.asynchronous)
+    measured.peak_stash = expected.peak_stash; // its actions do not show what the steps before have stashed
   const std::string cores = setup_.processors == 0
                                 ? "a core for each rank"
                                 : fmt::format("{} core{}", setup_.processors, setup_.processors == 1 ? "" : "s");

@@ -27,9 +27,10 @@ flags_of() {
   gpipe) echo --stages 4 --microbatches 4 ;;
   interleaved-1f1b | interleaved-zb | looped-bfs | zb-v | v-half) echo --stages 3 --microbatches 6 ;;
   dualpipev) echo --stages 3 --microbatches 7 ;;
+  auto) echo --stages 3 --microbatches 4 --chunks 2 --cost f=1/1/2,i=1/1/2,w=1/1/2 ;;
+  pipedream*) echo --stages 3 --microbatches 3 ;;
   v-min) echo --stages 4 --microbatches 5 ;;
   hanayo) echo --stages 4 --microbatches 4 ;;
-  auto) echo --stages 3 --microbatches 4 --chunks 2 --cost f=1/1/2,i=1/1/2,w=1/1/2 ;;
   compare) echo --compare zb-h1,zb-v --stages 4 --microbatches 8 ;;
   *) echo --stages 4 --microbatches 8 ;;
   esac
@@ -46,7 +47,7 @@ draw() {
   local command
   command=$(command_of "$1")
   # shellcheck disable=SC2086 # the flags are words
-  "$troupe" ${command#troupe } --output "$work/pictures/$1.svg"
+  "$troupe" ${command#troupe } --output "$work/pictures/$1.svg" 2> "$work/notes" || { cat "$work/notes" >&2; return 1; }
 }
 
 # Markdown that shows a picture, with the command below it.

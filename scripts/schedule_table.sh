@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints a table of all schedules in Markdown: bubble and peak stash as simulated where F, I and W take equally long,
-# weights in copies of the model, and a column of measured step times if there is a file of them.
+# the weights that all ranks hold together in copies of the model, and a column of measured step times if there is a file of them.
 #   scripts/schedule_table.sh [BUILD_DIR] [MEASURED.csv]
 # MEASURED.csv has a line NAME,TEXT for each schedule that was measured, such as "zb-v,41.3 ms"; a first line that
 # begins with "schedule," names the column instead.
@@ -9,21 +9,25 @@ cd "$(dirname "$0")/.."
 
 troupe=${1:-build/release}/troupe
 measured=${2-}
+notes=$(mktemp) # what the program says besides, shown when it fails
+trap '[ $? -eq 0 ] || cat "$notes" >&2; rm -f "$notes"' EXIT
 
-# Copies of the weights that the ranks hold together, in those of the model.
+# Copies for passes in both directions, or versions by rank of the first size.
 weights_of() {
   case $1 in
-  dualpipe | chimera) echo 2 ;;
-  pipedream) echo 'p - r versions on rank r' ;;
-  pipedream-2bw) echo '2 versions' ;;
-  *) echo 1 ;;
+  dualpipe | chimera) echo '2 copies' ;;
+  *)
+    "$troupe" schedule "$1" --stages 4 --microbatches 8 --check 2> "$notes" |
+      sed -n -E '/^weights  *(1 )*1$/s/.*/1/p; s/^weights  */versions: /p'
+    ;;
   esac
 }
 
-# "27.3 % | 4": bubble and peak in microbatches of whole ranks.
+# "27.3 % | 4": bubble and peak in microbatches of whole ranks. Of an asynchronous schedule the bubble of a further step.
 simulated() { # name, ranks, microbatches
-  "$troupe" schedule "$1" --compare "$1" --stages "$2" --microbatches "$3" |
-    sed -n -E '1s/^.*: makespan [^,]*, bubble ([0-9.]+ %), peak stash ([^ ]+) .*$/\1 | \2/p'
+  "$troupe" schedule "$1" --compare "$1" --stages "$2" --microbatches "$3" 2> "$notes" |
+    sed -n -E '1s/^.*, bubble ([0-9.]+ %), peak stash ([^ ]+) microbatch(es)?(; each further step [^ ]+, bubble ([0-9.]+ %))?$/\1|\2|\5/p' |
+    awk -F'|' '{ print ($3 == "" ? $1 : $3) " | " $2 }'
 }
 
 # The measured times' cell in the row of this name, "$2" where they have none; nothing without a file of them.

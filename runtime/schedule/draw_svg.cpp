@@ -86,10 +86,7 @@ private:
   void draw_block(const svg_block& block) {
     const schedule& plan = *block.plan;
     y_ += y_ > 0.0 ? svg_layout::block_gap : svg_layout::margin / 2.0;
-    const std::string facts = fmt::format(
-        "p = {} rank{}, m = {} microbatch{}, v = {:.3g} stage{} a rank: {}", plan.ranks, plan.ranks == 1 ? "" : "s",
-        plan.microbatches, plan.microbatches == 1 ? "" : "es", stages_per_rank(plan),
-        plan.stages() == plan.ranks ? "" : "s", headline(plan, *block.timing, options_.time_unit));
+    const std::string facts = facts_of(block);
     const std::string heading = xml_text(block.heading);
     write_text(R"(class="h" )", svg_layout::margin, y_ + 18.0, heading);
     write_text("", svg_layout::margin, y_ + 37.0, facts);
@@ -101,6 +98,15 @@ private:
     for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
       draw_rank(block, kinds, rank);
     y_ += svg_layout::axis_height;
+  }
+
+  std::string facts_of(const svg_block& block) const {
+    const schedule& plan = *block.plan;
+    return fmt::format("p = {} rank{}, m = {} microbatch{}, v = {:.3g} stage{} a rank{}: {}{}", plan.ranks,
+                       plan.ranks == 1 ? "" : "s", plan.microbatches, plan.microbatches == 1 ? "" : "es",
+                       stages_per_rank(plan), plan.stages() == plan.ranks ? "" : "s",
+                       plan.copies() > 1 ? fmt::format(" of each of {} copies", plan.copies()) : "",
+                       headline(plan, *block.timing, options_.time_unit), xml_text(block.note));
   }
 
   /// Lines behind the rows, numbers below them.
@@ -138,8 +144,7 @@ private:
     y_ += svg_layout::row_height;
   }
 
-  /// Boxes that follow one another have a pixel between them, or less where they are narrow. Second copies are told
-  /// apart by shape, too: there are not hues enough for every eye.
+  /// Boxes that follow one another have a pixel between them, or less where they are narrow.
   void draw_box(const timed_action& one, const box_kind& kind, double top) {
     const double width = (one.end - one.start) * place_.scale;
     const double gap = std::min(1.0, width / 5.0);
@@ -147,8 +152,8 @@ private:
         fmt::format("<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"{}\"><title>{}: {:.6g} to "
                     "{:.6g}{}{}</title></rect>\n",
                     class_of(kind), pixels(place_.x_of(one.start) + gap / 2.0), pixels(top), pixels(width - gap),
-                    pixels(svg_layout::box_height), kind.copy == weights_copy::second ? 9 : 2, to_string(one.what),
-                    one.start, one.end, options_.time_unit.empty() ? "" : " ", xml_text(options_.time_unit));
+                    pixels(svg_layout::box_height), corner_of(kind.copy), to_string(one.what), one.start, one.end,
+                    options_.time_unit.empty() ? "" : " ", xml_text(options_.time_unit));
   }
 
   std::string label_of(const timed_action& one, const box_kind& kind, double top) {

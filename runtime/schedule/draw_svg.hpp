@@ -16,6 +16,7 @@ struct svg_block {
   std::string heading;
   const schedule* plan = nullptr;
   const simulation* timing = nullptr; ///< a row for each rank of the plan
+  std::string note{};                 ///< behind makespan, bubble and peak
 };
 
 struct svg_options {

@@ -11,6 +11,11 @@ namespace troupe {
 
 enum class weights_copy : std::uint8_t { first, second };
 
+/// The radius of a box's corners, in pixels. The copies differ in shape, too: there are not hues enough for every eye.
+constexpr int corner_of(weights_copy copy) {
+  return copy == weights_copy::second ? 9 : 2;
+}
+
 /// What decides a box's colour.
 struct box_kind {
   operation op = operation::forward;

@@ -18,6 +18,7 @@ constexpr double item_gap = 20.0;
 struct item {
   std::vector<std::string> classes; ///< a swatch each
   std::string text;
+  weights_copy copy = weights_copy::first;
 
   double swatches_width() const { return (swatch + 1.0) * static_cast<double>(classes.size()) + 5.0; }
   double width() const { return swatches_width() + text_width(text) + item_gap; }
@@ -48,6 +49,7 @@ item item_of(const std::vector<box_kind>& alike) {
   result.text = meaning_of(alike.front().op);
   if (alike.front().copy == weights_copy::second)
     result.text += ", second copy";
+  result.copy = alike.front().copy;
   return result;
 }
 
@@ -88,9 +90,9 @@ drawn_legend draw_legend(const legend_content& content, const legend_place& plac
       y += line_height;
     }
     for (std::size_t i = 0; i < one.classes.size(); ++i)
-      result.text +=
-          fmt::format("<path class=\"{}\" d=\"M{} {}h{}v{}h-{}z\"/>\n", one.classes[i],
-                      pixels(x + (swatch + 1.0) * static_cast<double>(i)), pixels(y), swatch, swatch, swatch);
+      result.text += fmt::format("<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"{}\"/>\n",
+                                 one.classes[i], pixels(x + (swatch + 1.0) * static_cast<double>(i)), pixels(y), swatch,
+                                 swatch, corner_of(one.copy));
     result.text +=
         fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n",
                     pixels(x + (one.classes.empty() ? 0.0 : one.swatches_width())), pixels(y + 11.5), one.text);

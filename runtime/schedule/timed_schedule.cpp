@@ -20,4 +20,11 @@ std::string headline(const schedule& plan, const simulation& timing, const std::
                      unit.empty() ? "" : " ", unit, 100.0 * timing.bubble_fraction, peak, peak == 1.0 ? "" : "es");
 }
 
+std::string steady_note(const timed_schedule& shown) {
+  if (!shown.steady)
+    return {};
+  return fmt::format("; each further step {:.4g}, bubble {:.1f} %", shown.steady->seconds,
+                     100.0 * shown.steady->bubble_fraction);
+}
+
 } // namespace troupe

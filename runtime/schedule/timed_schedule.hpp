@@ -27,4 +27,7 @@ double peak_in_microbatches(const schedule& plan, const simulation& timing);
 /// "makespan 33, bubble 27.3 %, peak stash 4 microbatches"; `unit` follows the makespan.
 std::string headline(const schedule& plan, const simulation& timing, const std::string& unit = "");
 
+/// "; each further step 24, bubble 0.0 %" of an asynchronous schedule; empty of others.
+std::string steady_note(const timed_schedule& shown);
+
 } // namespace troupe

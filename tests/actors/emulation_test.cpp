@@ -62,14 +62,17 @@ TEST_CASE("an emulated run goes through every schedule, with nothing computed an
           "[actors][emulation]") {
   run_spec spec = tiny_spec();
   spec.model.layers = 6;
-  spec.model.tied_head = true; // has no weights to send around
-  spec.optimizer.clip = 0.05;
   spec.validation.every = 0;
   spec.pipeline.stages = 4;
   spec.training.microbatches = 8;
   spec.pipeline.emulate = "f=200us,i=200us,w=200us,jitter=0.5";
   for (const std::string& schedule : schedule_names())
     for (const dispatch_mode dispatch : {dispatch_mode::fixed, dispatch_mode::reactive}) {
+      const bool waits = !schedule.starts_with("pipedream"); // the asynchronous ones know no clipping and no tied head
+      if (!waits && dispatch == dispatch_mode::reactive)
+        continue;
+      spec.model.tied_head = waits; // has no weights to send around
+      spec.optimizer.clip = waits ? 0.05 : 0.0;
       spec.pipeline.schedule = schedule;
       spec.pipeline.dispatch = dispatch;
       INFO(schedule);

@@ -38,7 +38,9 @@ TEST_CASE("each name that --list prints is a schedule") {
   std::string name;
   std::size_t count = 0;
   while (std::getline(names, name)) {
-    CHECK_THAT(output_of(arguments{name, "--check"} + four_by_eight), StartsWith("schedule       " + name + "\n"));
+    const program_result found = run_program(arguments{"schedule", name, "--check"} + four_by_eight);
+    CHECK(found.exit_code == 0);
+    CHECK_THAT(found.out, StartsWith("schedule       " + name + "\n"));
     ++count;
   }
   CHECK(count >= 13);
@@ -84,6 +86,15 @@ TEST_CASE("compared grids have one scale, and a line on each schedule above its 
   CHECK_THAT(text, Contains("rank 1  .   1F0 2F0 1F1"));
 }
 
+// Without a flush a step takes the ranks' own work: m (F + B) = 12 where m = 4 and B = 2F.
+TEST_CASE("an asynchronous schedule shows three joined steps, and what one more would take") {
+  const arguments flags{"pipedream", "--stages", "4", "--microbatches", "4"};
+  CHECK_THAT(output_of(flags + arguments{"--compare", "1f1b"}), Contains("; each further step 12, bubble 0.0 %\ntime"));
+  const std::string svg = output_of(flags + arguments{"--format", "svg"});
+  CHECK(boxes_of(svg).size() == 96); // 3 steps x 4 ranks x 4 microbatches x 2
+  CHECK_THAT(svg, Contains(">pipedream, joined steps<") && Contains("; each further step 12, bubble 0.0 %<"));
+}
+
 TEST_CASE("a compared picture has a block for each schedule") {
   const std::string svg = output_of(arguments{"1f1b", "--compare", "zb-h1,zb-v", "--format", "svg"} + four_by_eight);
   CHECK(boxes_of(svg).size() == 352); // 4 ranks x 8 microbatches x (2 + 3 + 6)
@@ -99,7 +110,7 @@ TEST_CASE("options go to those of the compared schedules that have a use for the
                        Contains("stages         12\n") && Contains("stages         16\n"));
 }
 
-TEST_CASE("--output writes the same text to a file, in place of what was there") {
+TEST_CASE("the flag --output writes the same text to a file, in place of what was there") {
   const scratch_directory scratch;
   const std::string path = (scratch / "picture.svg").string();
   write_bytes(path, "old");

@@ -133,7 +133,7 @@ TEST_CASE("the heading tells sizes, makespan, bubble and peak stash") {
 TEST_CASE("an overlapped pair has one outline around both boxes") {
   const std::string svg = picture(pair_of_passes());
   const std::vector<xml_element> outlines = elements_named(xml_reader(svg).read(), "rect", "pair");
-  REQUIRE(outlines.size() == 1);
+  REQUIRE(outlines.size() == 2); // the other one is in the legend
   const std::vector<svg_box> boxes = boxes_of(svg);
   CHECK(std::stod(outlines[0].attributes.at("x")) == Approx(boxes[2].x - 0.5));
   CHECK(std::stod(outlines[0].attributes.at("width")) == Approx(boxes[2].width + boxes[3].width + 2.0));
@@ -152,6 +152,16 @@ TEST_CASE("microbatches of the second copy are drawn as such") {
   CHECK(boxes_of(svg).size() == 8);
   CHECK(second == 4);
   CHECK_THAT(svg, Contains("F forward, second copy"));
+}
+
+TEST_CASE("a picture of two copies tells them apart by shape and says how many there are") {
+  const schedule plan = generate_schedule({"dualpipe", 2, 4});
+  const std::string svg = picture(plan);
+  CHECK_THAT(svg, Contains("v = 1 stage a rank of each of 2 copies: "));
+  for (const xml_element& one : xml_reader(svg).read())
+    if (one.name == "rect" && one.attributes.contains("rx") && one.attributes.at("class") != "pair" &&
+        one.attributes.at("class") != "idle")
+      CHECK(one.attributes.at("rx") == (one.attributes.at("class").ends_with("x") ? "9" : "2"));
 }
 
 TEST_CASE("blocks stand one under another at one scale") {
