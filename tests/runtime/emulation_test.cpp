@@ -96,9 +96,6 @@ TEST_CASE("times without units, communication and jitter that could stop a pass 
            "found '" + term + "', expected a number from 0 to 1, itself excluded, as in jitter=0.3");
   refuse("f=1ms,z=1", "found 'z=1', expected f=, i=, w=, opt= or comm= and a time, or bandwidth=, weights=, stash= or "
                       "out= and a size");
-  for (const std::string other : {"opt=1ms", "out=1", "bandwidth=1", "stash=2/3"})
-    refuse("f=1ms,i=1ms,w=1ms," + other,
-           "found 'f=1ms,i=1ms,w=1ms," + other + "', expected times of f, i and w alone, as nothing else is emulated");
 }
 
 TEST_CASE("a list of times must have one for each stage of the schedule", "[emulation]") {
