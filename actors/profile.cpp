@@ -19,8 +19,10 @@ run_spec to_profiled(run_spec spec) {
   spec.pipeline.chunks = 0;
   spec.pipeline.memory_limit = 0;
   spec.pipeline.partition.clear();
+  spec.pipeline.dispatch = dispatch_mode::fixed;
   spec.training.steps = profiled_steps;
   spec.training.stop_after = 0;
+  spec.training.gradient_groups = 1;
   spec.training.microbatches = std::min(spec.training.microbatches, most_microbatches);
   spec.validation.every = 0;
   spec.checkpoint = {};
@@ -35,7 +37,7 @@ std::optional<layer_profile> profile_layers(const run_spec& spec, const data_sou
   quiet.family = options.family;
   quiet.interrupts = options.interrupts;
   const run_report report = run_pipeline(profiled, data, quiet);
-  if (report.interrupted)
+  if (report.interrupted || (options.interrupts != nullptr && *options.interrupts > 0))
     return std::nullopt;
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
   std::vector<stage_cost> measured;

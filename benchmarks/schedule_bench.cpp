@@ -31,8 +31,8 @@ const auto registered = [] {
   links.sizes = {{.output = 1.0}};
   simulation_costs processors = plain;
   processors.processors = 2;
-  const auto add = [](const char* name, simulation_case one) {
-    benchmark::RegisterBenchmark(name, run_simulation, std::move(one))->Unit(benchmark::kMillisecond);
+  const auto add = [](const char* name, const simulation_case& one) {
+    benchmark::RegisterBenchmark(name, run_simulation, one)->Unit(benchmark::kMillisecond);
   };
   add("simulate/1f1b/p8m32", {"1f1b", 8, 32, plain});
   add("simulate/zb-v/p32m128", {"zb-v", 32, 128, plain});

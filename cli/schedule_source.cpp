@@ -60,7 +60,7 @@ schedule load_schedule(const schedule_request& request) {
 /// each is a layer, which cannot be cut.
 stage_cutter to_cutter(const simulation_costs& costs, std::uint32_t parts) {
   if (costs.stages.size() == 1 || costs.stages.size() == parts)
-    return cut_evenly({costs.stages, costs.sizes}, parts);
+    return cut_evenly({.costs = costs.stages, .sizes = costs.sizes}, parts);
   if (!costs.sizes.empty())
     throw spec_error(fmt::format("--cost: found sizes and a list of {} numbers, expected one number or {}, one for "
                                  "each stage, as the sizes of single layers do not add up",
@@ -132,7 +132,7 @@ void expect_used(const schedule_request& asked, const std::vector<schedule_reque
 
 /// Costs are those of a model that is cut into `parts` stages; the same model cut into other stages has others.
 costed_schedule recut(schedule plan, const simulation_costs& costs, std::uint32_t parts) {
-  stage_cut cut = to_cutter(costs, parts)(plan.stages());
+  stage_cut cut = to_cutter(costs, parts)(plan.stages(), {});
   if (cut.costs.empty())
     throw spec_error(fmt::format("--cost: found {} numbers for a model of {} stages, expected some that {} stages can "
                                  "be made of",

@@ -1,7 +1,7 @@
 #include "cli/train_command.hpp"
 
+#include "actors/profile.hpp"
 #include "actors/run.hpp"
-#include "cli/chosen_plan.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/progress.hpp"
@@ -13,6 +13,7 @@
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
 #include "runtime/schedule/csv.hpp"
+#include "runtime/searched_plan.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -149,6 +150,9 @@ void expect_distinct_files(const train_request& request, const run_spec& spec) {
 }
 
 void expect_outputs(const train_request& request, const run_spec& spec) {
+  if (!request.save_schedule.empty() && spec.pipeline.schedule == "reference")
+    throw spec_error(fmt::format("--save-schedule: found '{}' with the reference, expected none, as it runs no list",
+                                 request.save_schedule));
   expect_distinct_files(request, spec);
   for (const std::string& file : {request.report, request.trace, request.timeline, request.save_schedule})
     if (!file.empty())
@@ -175,18 +179,33 @@ void finish(const train_request& request, const run_report& report, const std::s
     throw CLI::RuntimeError(exit_interrupted);
 }
 
-/// Runs what the spec asks for. Throws CLI::RuntimeError when the user interrupted it before its first step.
+/// Profiles, unless passes are emulated, and searches. Throws CLI::RuntimeError when the user interrupted the profile.
+plan find_plan(const train_request& request, const run_spec& spec, const data_source& data,
+               const run_options& options) {
+  searched_plan chosen;
+  if (spec.pipeline.emulated()) { // nothing to measure
+    chosen = search_emulated_plan(spec, find_family(spec.model.family));
+  } else {
+    const std::optional<layer_profile> profile = profile_layers(spec, data, options);
+    if (!profile)
+      throw CLI::RuntimeError(exit_interrupted);
+    chosen = search_plan(spec, profile->layers, profile->processors);
+  }
+  if (!request.quiet)
+    fmt::print(stderr, "{}; layers by stage {}\n", describe(chosen.found), partition_text(chosen.pipeline.stages));
+  return std::move(chosen.pipeline);
+}
+
+/// Runs what the spec asks for.
 run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options) {
   if (spec.pipeline.schedule == "reference")
     return run_reference(spec, data, options);
-  const std::optional<plan> chosen = spec.pipeline.schedule == searched_schedule_name
-                                         ? choose_plan(spec, data, options)
-                                         : make_plan(spec, find_family(spec.model.family));
-  if (!chosen)
-    throw CLI::RuntimeError(exit_interrupted);
+  const plan chosen = spec.pipeline.schedule == searched_schedule_name
+                          ? find_plan(request, spec, data, options)
+                          : make_plan(spec, find_family(spec.model.family));
   if (!request.save_schedule.empty())
-    write_text_file(request.save_schedule, to_csv(chosen->order));
-  options.pipeline = &*chosen;
+    write_text_file(request.save_schedule, to_csv(chosen.order));
+  options.pipeline = &chosen;
   return request.one_thread ? run_one_thread(spec, data, options) : run_pipeline(spec, data, options);
 }
 

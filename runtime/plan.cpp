@@ -133,7 +133,13 @@ plan make_plan(const run_spec& spec, const model_family& family) {
   const std::int64_t layers = family.layer_count(spec.model);
   check_stage_count(spec, layers);
   if (spec.pipeline.schedule == searched_schedule_name)
-    return search_plan(spec, estimate_pass_costs(spec.model, family), 0).pipeline;
+    return spec.pipeline.emulated() ? search_emulated_plan(spec, family).pipeline
+                                    : search_plan(spec, estimate_pass_costs(spec.model, family), 0).pipeline;
+  if (spec.pipeline.memory_limit > 0 && spec.pipeline.schedule != "reference")
+    throw spec_error(
+        fmt::format("pipeline.memory_limit: found {}, expected 0, as pipeline.schedule is {} and only auto "
+                    "searches within a limit",
+                    spec.pipeline.memory_limit, spec.pipeline.schedule));
   plan result;
   result.order = find_schedule(spec);
   result.facts = check_schedule(result.order);

@@ -37,8 +37,9 @@ std::uint32_t least_chunks(const run_spec& spec);
 /// Of auto: the stages a rank that the spec's chunks or its partition ask for; 0: it may choose.
 std::uint32_t searched_chunks(const pipeline_spec& pipeline);
 
-/// Generates (or searches, or reads) and checks the schedule, settles the number of gradient groups, and partitions the
-/// model. Throws spec_error.
+/// Generates (or reads) and checks the schedule, settles the number of gradient groups, and partitions the model. Of
+/// auto: searches both by the layers' matrix products, for want of a measurement (see searched_plan.hpp). Throws
+/// spec_error.
 plan make_plan(const run_spec& spec, const model_family& family);
 
 } // namespace troupe

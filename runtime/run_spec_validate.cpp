@@ -125,9 +125,6 @@ void check_pipeline(const pipeline_spec& pipeline) {
   expect_range<std::uint32_t>("pipeline.group_size", pipeline.group_size, 0, 65536);
   expect_range<std::uint32_t>("pipeline.waves", pipeline.waves, 1, 2048);
   expect_range<std::uint32_t>("pipeline.memory_limit", pipeline.memory_limit, 0, 65536);
-  if (pipeline.memory_limit > 0 && pipeline.schedule != searched_schedule_name && pipeline.schedule != "reference")
-    refuse("pipeline.memory_limit", std::to_string(pipeline.memory_limit),
-           fmt::format("0, as pipeline.schedule is {} and only auto searches within a limit", pipeline.schedule));
   if (!is_csv(pipeline.schedule)) {
     std::vector<std::string> known = schedule_names();
     known.emplace_back(searched_schedule_name);

@@ -19,6 +19,10 @@ struct searched_plan {
 /// 0: all. Throws spec_error.
 searched_plan search_plan(const run_spec& spec, const std::vector<stage_cost>& layers, std::uint32_t processors);
 
+/// The same for emulated passes, whose times are those of stages however the model is cut: with the spec's chunks, or
+/// one stage a rank. Layers are shared out by their estimates. Throws spec_error.
+searched_plan search_emulated_plan(const run_spec& spec, const model_family& family);
+
 /// Layers' costs when nothing has been measured: by their matrix products, of which I and W have as many as F each.
 std::vector<stage_cost> estimate_pass_costs(const model_spec& model, const model_family& family);
 

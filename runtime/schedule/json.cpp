@@ -20,6 +20,7 @@ json document_of(const timed_schedule& shown) {
   document["peak_by_stage"] = facts.peak_by_stage;
   document["makespan"] = timing.makespan;
   document["bubble_fraction"] = timing.bubble_fraction;
+  document["step_time"] = timing.step_time;
   if (steady)
     document["steady_step"] = {{"seconds", steady->seconds}, {"bubble_fraction", steady->bubble_fraction}};
   json& ranks = document["ranks"] = json::array();
@@ -32,6 +33,7 @@ json document_of(const timed_schedule& shown) {
                      {"span", timing.span[rank]},
                      {"peak_stash", facts.peak_by_rank[rank]},
                      {"peak_activations", facts.activations_by_rank[rank]},
+                     {"peak_size", timing.peak_size[rank]},
                      {"actions", std::move(actions)}});
   }
   return document;

@@ -43,6 +43,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
   report.bubble_fraction = 0.125;
   report.span_seconds = 0.5;
   report.model_flops_per_second = 1e9;
+  report.stages = {{.stage = 3, .rank = 1, .layers = {5, 7}, .seconds = {0.5, 0.25, 0.125}}};
   report.ranks = {{.rank = 1, .node = "box:1", .stages = {1, 3}, .usage = {0.5, 2, 4096, 6}}};
   report.schedule = "1f1b";
   report.interrupted = true;
@@ -52,7 +53,9 @@ TEST_CASE("a report has every field, with numbers as numbers") {
     "version": "0.1.0", "emulated": false, "weights_sha256": "aa", "optimizer_sha256": "bb", "schedule": "1f1b", "interrupted": true,
     "tokens_per_second": 100.0, "model_flops_per_second": 1e9, "bubble_fraction": 0.125,
     "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "losses": [2.5], "gradient_norms": [0.5],
-    "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [], "stages": [],
+    "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [],
+    "stages": [{"stage": 3, "rank": 1, "first_layer": 5, "layers": 2, "forward_seconds": 0.5,
+                "backward_input_seconds": 0.25, "backward_weight_seconds": 0.125}],
     "ranks": [{"rank": 1, "node": "box:1", "stages": [1, 3], "busy_seconds": 0.5, "peak_stash_microbatches": 2,
                "peak_stash_bytes": 4096, "recomputed_microbatches": 6}]})"));
 }

@@ -24,7 +24,7 @@ run_spec distinct_spec() {
   spec.data = {"a \"quoted\"\npath\\", token_format::uint16, 0.125, std::string(64, 'a')};
   spec.training = {77, 6, 2, std::numeric_limits<std::uint64_t>::max(), 33, 3};
   spec.optimizer = {"sgd", 0.1, 1.0 / 3.0, 9, 70, 0.81, 0.91, 1e-7, 0.05, 0.7, 0.5};
-  spec.pipeline = {7, 13, "gpipe", recompute::full, 11, "1,2,3", 5, 3, dispatch_mode::reactive, "f=1s,i=2s,w=3s"};
+  spec.pipeline = {7, 13, "gpipe", recompute::full, 11, "1,2,3", 5, 3, dispatch_mode::reactive, "f=1s,i=2s,w=3s", 17};
   spec.validation = {15, 17};
   spec.checkpoint = {"directory", 19, 4};
   return spec;

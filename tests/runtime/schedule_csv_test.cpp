@@ -122,8 +122,10 @@ TEST_CASE("a file is read as a schedule of its name") {
 
 TEST_CASE("the JSON form has the lists, their times and the facts") {
   const schedule plan = generate_schedule({"1f1b", 2, 2, 1});
+  simulation_costs costs{{{.optimizer = 0.5}}};
+  costs.sizes = {{.weights = 100.0, .stash = 3.0}};
   const auto document =
-      nlohmann::json::parse(to_json(timed_schedule{plan, check_schedule(plan), simulate(plan, {{{}}})}));
+      nlohmann::json::parse(to_json(timed_schedule{plan, check_schedule(plan), simulate(plan, costs)}));
   CHECK(document["name"] == "1f1b");
   CHECK(document["microbatches"] == 2);
   CHECK(document["rank_of_stage"] == std::vector<int>{0, 1});
@@ -131,7 +133,9 @@ TEST_CASE("the JSON form has the lists, their times and the facts") {
   CHECK(document["peak_by_stage"] == std::vector<int>{2, 1});
   CHECK(document["makespan"] == 9.0);
   CHECK(document["bubble_fraction"].get<double>() == Approx(1.0 / 3.0));
+  CHECK(document["step_time"] == 9.5);
   REQUIRE(document["ranks"].size() == 2);
+  CHECK(document["ranks"][0]["peak_size"] == 106.0);
   const auto& last = document["ranks"][1];
   CHECK(last["rank"] == 1);
   CHECK(last["busy"] == 6.0);

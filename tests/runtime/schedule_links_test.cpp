@@ -15,8 +15,8 @@ using namespace troupe;
 
 namespace {
 
-constexpr operation F = operation::forward;
-constexpr operation B = operation::backward;
+constexpr operation forward = operation::forward;
+constexpr operation backward = operation::backward;
 
 /// Two ranks with a stage each; rank 0 sends three results in a row.
 schedule two_by_three() {
@@ -24,8 +24,9 @@ schedule two_by_three() {
   plan.ranks = 2;
   plan.microbatches = 3;
   plan.placements = {{0, 1}};
-  plan.actions = {{{0, F, 0}, {0, F, 1}, {0, F, 2}, {0, B, 0}, {0, B, 1}, {0, B, 2}},
-                  {{1, F, 0}, {1, F, 1}, {1, F, 2}, {1, B, 0}, {1, B, 1}, {1, B, 2}}};
+  plan.actions = {
+      {{0, forward, 0}, {0, forward, 1}, {0, forward, 2}, {0, backward, 0}, {0, backward, 1}, {0, backward, 2}},
+      {{1, forward, 0}, {1, forward, 1}, {1, forward, 2}, {1, backward, 0}, {1, backward, 1}, {1, backward, 2}}};
   check_schedule(plan);
   return plan;
 }
@@ -67,10 +68,10 @@ std::map<action, double> relax(const schedule& plan, const simulation_costs& cos
         const auto [stage, op, microbatch] = one;
         if (op == operation::forward && stage > 0)
           now = std::max(now, arrivals[{{stage - 1, stage}, microbatch}]);
-        if ((op == B || op == operation::backward_input) && stage + 1 < plan.stages())
+        if ((op == backward || op == operation::backward_input) && stage + 1 < plan.stages())
           now = std::max(now, arrivals[{{stage + 1, stage}, microbatch}]);
         const stage_cost& cost = costs.stages[stage];
-        now += op == F                            ? cost.forward
+        now += op == forward                      ? cost.forward
                : op == operation::backward_input  ? cost.backward_input
                : op == operation::backward_weight ? cost.backward_weight
                                                   : cost.backward_input + cost.backward_weight;
@@ -171,7 +172,7 @@ TEST_CASE("memory is a rank's weights and the most that its stashes add up to") 
       for (std::uint32_t m = 1; m <= 12; ++m) {
         CAPTURE(name, p, m);
         const schedule plan = generate_schedule({name, p, m});
-        const double chunks = plan.stages() / p;
+        const std::uint32_t chunks = plan.stages() / p;
         const schedule_facts facts = check_schedule(plan);
         const simulation timing = simulate(plan, costs);
         for (std::uint32_t rank = 0; rank < p; ++rank)
@@ -182,7 +183,14 @@ TEST_CASE("memory is a rank's weights and the most that its stashes add up to") 
   plan.ranks = 1;
   plan.microbatches = 2;
   plan.placements = {{0, 0}};
-  plan.actions = {{{0, F, 0}, {0, F, 1}, {1, F, 0}, {1, B, 0}, {1, F, 1}, {0, B, 0}, {1, B, 1}, {0, B, 1}}};
+  plan.actions = {{{0, forward, 0},
+                   {0, forward, 1},
+                   {1, forward, 0},
+                   {1, backward, 0},
+                   {1, forward, 1},
+                   {0, backward, 0},
+                   {1, backward, 1},
+                   {0, backward, 1}}};
   costs.sizes = {{.weights = 1.0, .stash = 2.0}, {.weights = 5.0, .stash = 30.0}};
   CHECK(simulate(plan, costs).peak_size == std::vector<double>{6.0 + 34.0});
   costs.sizes.clear();

@@ -13,15 +13,27 @@ namespace {
 constexpr double unknown = std::numeric_limits<double>::infinity();
 constexpr pass_id none = std::numeric_limits<pass_id>::max();
 
-} // namespace
-
 /// The pass with the smallest key that could start, and the one with the smallest key that is on its way.
-struct list_player::choice {
+struct choice {
   pass_id ready = none;
   double ready_key = unknown;
   double awaited_key = unknown;
   double awaited_arrival = unknown;
+
+  /// `pass` can start at `arrival`; it is `now`.
+  void offer(pass_id pass, double key, double arrival, double now) {
+    if (arrival <= now && key < ready_key) {
+      ready = pass;
+      ready_key = key;
+    }
+    if (arrival > now && arrival < unknown && key < awaited_key) {
+      awaited_key = key;
+      awaited_arrival = arrival;
+    }
+  }
 };
+
+} // namespace
 
 list_player::list_player(const pipeline_model& model) : model_(model), room_behind_(model.stages()) {
   for (std::uint32_t rank = 0; rank < model.ranks(); ++rank) {
@@ -56,34 +68,22 @@ void list_player::reset() {
   events_.push({0.0, model_.rank_of(0)});
 }
 
-void list_player::offer(choice& best, pass_id pass, double arrival, double now, const play_rules& rules) const {
-  const double key = rules.keys[pass];
-  if (arrival <= now) {
-    if (key < best.ready_key) {
-      best.ready = pass;
-      best.ready_key = key;
-    }
-  } else if (arrival < unknown && key < best.awaited_key) {
-    best.awaited_key = key;
-    best.awaited_arrival = arrival;
-  }
-}
-
 void list_player::decide(std::uint32_t rank, double now, const play_rules& rules) {
   choice best;
+  const auto offer = [&](pass_id pass, double arrival) { best.offer(pass, rules.keys[pass], arrival, now); };
   for (const std::uint32_t stage : model_.stages_of(rank)) {
     const stage_progress& at = progress_[stage];
     const bool has_room = held_[rank] + 1 + room_behind_[stage] <= model_.hold_limit();
     if (at.forwards < model_.microbatches() && has_room) {
       const pass_id pass = model_.id(stage, operation::forward, at.forwards);
-      offer(best, pass, arrival_[pass], now, rules);
+      offer(pass, arrival_[pass]);
     }
     if (at.inputs < at.forwards) {
       const pass_id pass = model_.id(stage, operation::backward_input, at.inputs);
-      offer(best, pass, arrival_[pass], now, rules);
+      offer(pass, arrival_[pass]);
     }
     if (at.weights < at.inputs)
-      offer(best, model_.id(stage, operation::backward_weight, at.weights), now, now, rules);
+      offer(model_.id(stage, operation::backward_weight, at.weights), now);
   }
   if (best.ready == none)
     return;

@@ -40,11 +40,9 @@ private:
 
     friend auto operator<=>(const event&, const event&) = default;
   };
-  struct choice;
 
   void reset();
   void decide(std::uint32_t rank, double now, const play_rules& rules);
-  void offer(choice& best, pass_id pass, double arrival, double now, const play_rules& rules) const;
   void start(std::uint32_t rank, pass_id pass, double now);
   void deliver(pass_id taker, double arrival);
 

@@ -34,7 +34,7 @@ std::vector<published_schedule> published_schedules(std::uint32_t ranks, std::ui
     if (!plan)
       continue;
     const schedule_facts facts = check_schedule(*plan);
-    if (facts.canonical && plan->copies() == 1)
+    if (facts.canonical && plan->copies() == 1 && !plan->asynchronous)
       found.push_back({std::move(*plan), *std::ranges::max_element(facts.peak_by_rank)});
   }
   return found;

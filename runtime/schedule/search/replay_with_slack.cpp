@@ -18,7 +18,8 @@ constexpr std::array densities{1.0, 0.2, 0.02};        ///< part of the passes t
 void replay_with_slack(const pipeline_model& model, timed_pass_lists& best, const search_bound& bound, dice& random) {
   list_player player(model);
   list_timer timer(model);
-  for (std::uint64_t run = 0; run < bound.passes && best.makespan > bound.goal; run += 2 * model.passes()) {
+  for (std::uint64_t run = 0; run < bound.passes && best.makespan > bound.goal;
+       run += std::uint64_t{2} * model.passes()) {
     timer.run(best.lists);
     const std::vector<double> latest = timer.latest_starts(best.lists, best.makespan);
     const double lateness = random.part();

@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 namespace troupe {
@@ -40,66 +39,73 @@ public:
   search_result run() {
     for (const std::uint32_t chunks : chunk_numbers(request_))
       look_at(chunks);
-    if (variants_.empty() && result_.published.chunks == 0)
+    if (candidates_.empty() && result_.published.chunks == 0)
       refuse();
-    std::ranges::stable_sort(variants_, {}, &variant::makespan);
-    for (std::size_t i = 0; i < std::min(improved_variants, variants_.size()); ++i)
-      if (variants_[i].least_makespan() < variants_.front().makespan())
-        variants_[i].improve();
-    for (const variant& one : variants_)
-      consider(one.best(), one.chunks(), one.costs(), result_.found);
+    std::ranges::stable_sort(candidates_, {}, &candidate::makespan);
+    for (std::size_t i = 0; i < std::min(improved_variants, candidates_.size()); ++i)
+      if (candidates_[i].lists.least_makespan() < candidates_.front().makespan())
+        candidates_[i].lists.improve();
+    for (const candidate& one : candidates_)
+      consider(one.lists.best(), one.lists.chunks(), one.cut, result_.found);
     take_published_if_better();
     return std::move(result_);
   }
 
 private:
-  std::optional<simulation_costs> costs_of(std::uint32_t chunks) const {
-    stage_cut cut = request_.cut(request_.ranks * chunks);
-    if (cut.costs.empty())
-      return std::nullopt;
+  struct candidate {
+    variant lists;
+    stage_cut cut;
+
+    double makespan() const { return lists.makespan(); }
+  };
+
+  simulation_costs costs_of(const stage_cut& cut) const {
     simulation_costs costs = request_.costs;
-    costs.stages = std::move(cut.costs);
-    costs.sizes = std::move(cut.sizes);
+    costs.stages = cut.costs;
+    costs.sizes = cut.sizes;
     return costs;
   }
 
   void look_at(std::uint32_t chunks) {
-    const std::optional<simulation_costs> costs = costs_of(chunks);
-    if (!costs)
+    const stage_cut cut = request_.cut(request_.ranks * chunks, {});
+    if (cut.costs.empty())
       return;
     const std::vector<published_schedule> published =
         published_schedules(request_.ranks, request_.microbatches, chunks);
     for (const published_schedule& one : published)
       if (one.peak <= limit() * chunks)
-        consider(one.plan, chunks, *costs, result_.published);
+        consider(one.plan, chunks, cut, result_.published);
     if (3 * std::uint64_t{request_.ranks} * chunks * request_.microbatches > request_.effort.largest)
       return;
-    for (const std::vector<std::uint32_t>& placement : placements(request_, chunks))
-      start(variant(request_, chunks, placement, *costs), published);
+    for (const std::vector<std::uint32_t>& placement : placements(request_, chunks)) {
+      stage_cut fitting = request_.cut(request_.ranks * chunks, placement);
+      const simulation_costs costs = costs_of(fitting);
+      start({variant(request_, chunks, placement, costs), std::move(fitting)}, published);
+    }
   }
 
   std::uint64_t limit() const { return request_.memory_limit > 0 ? request_.memory_limit : request_.ranks; }
 
-  void start(variant fresh, const std::vector<published_schedule>& published) {
+  void start(candidate fresh, const std::vector<published_schedule>& published) {
     // More chunks, or another placement, must be able to gain something.
-    for (const variant& other : variants_)
-      if (other.makespan() <= fresh.least_makespan())
+    for (const candidate& other : candidates_)
+      if (other.makespan() <= fresh.lists.least_makespan())
         return;
-    fresh.play_rules_of_start();
+    fresh.lists.play_rules_of_start();
     for (const published_schedule& one : published)
-      if (one.plan.placements.front() == fresh.placement())
-        fresh.take_up(one.plan);
-    variants_.push_back(std::move(fresh));
+      if (one.plan.placements.front() == fresh.lists.placement())
+        fresh.lists.take_up(one.plan);
+    candidates_.push_back(std::move(fresh));
   }
 
   /// Keeps `plan` in `best` if its step is shorter.
-  void consider(const schedule& plan, std::uint32_t chunks, const simulation_costs& costs, simulated_schedule& best) {
-    const simulation timing = simulate(plan, costs);
+  void consider(const schedule& plan, std::uint32_t chunks, const stage_cut& cut, simulated_schedule& best) {
+    const simulation timing = simulate(plan, costs_of(cut));
     if (best.chunks != 0 && best.step_time <= timing.step_time)
       return;
     best = {plan, chunks, timing.step_time, timing.bubble_fraction};
     if (&best == &result_.found)
-      note_costs(costs);
+      note_cut(cut);
   }
 
   void take_published_if_better() {
@@ -108,12 +114,13 @@ private:
       return;
     result_.found = published;
     result_.found.plan.name = searched_schedule_name;
-    note_costs(*costs_of(published.chunks));
+    note_cut(request_.cut(request_.ranks * published.chunks, {}));
   }
 
-  void note_costs(const simulation_costs& costs) {
-    result_.stages = costs.stages;
-    result_.sizes = costs.sizes;
+  void note_cut(const stage_cut& cut) {
+    result_.stages = cut.costs;
+    result_.sizes = cut.sizes;
+    result_.layers = cut.layers;
   }
 
   [[noreturn]] void refuse() const {
@@ -125,7 +132,7 @@ private:
   }
 
   const search_request& request_;
-  std::vector<variant> variants_;
+  std::vector<candidate> candidates_;
   search_result result_;
 };
 

@@ -19,7 +19,7 @@ inline constexpr const char* searched_schedule_summary =
 struct search_effort {
   std::uint64_t plays = 6'000'000;   ///< with starting rules, for each way to place the stages
   std::uint64_t replays = 2'000'000; ///< from the best, for each of the best two ways
-  std::uint64_t moves = 40'000'000;  ///< the same
+  std::uint64_t moves = 30'000'000;  ///< the same
   std::uint64_t largest = 1'000'000; ///< of a schedule; those with more passes are not searched
 };
 
@@ -45,11 +45,12 @@ struct simulated_schedule {
 };
 
 struct search_result {
-  simulated_schedule found;       ///< its name is "auto"; canonical, and within the limit
-  std::vector<stage_cost> stages; ///< what its stages cost
-  std::vector<stage_size> sizes;  ///< and how large they are, if that is known
-  /// The best of published_schedules() within the limit, for the same numbers of chunks. There is none when the limit
-  /// is below what each of them needs.
+  simulated_schedule found;        ///< its name is "auto"; canonical, and within the limit
+  std::vector<stage_cost> stages;  ///< what its stages cost
+  std::vector<stage_size> sizes;   ///< and how large they are, if that is known
+  std::vector<layer_range> layers; ///< and which layers they have, if the request's cut is one of layers
+  /// The best of published_schedules() within the limit, for the same numbers of chunks, with stages as equal as they
+  /// can be. There is none when the limit is below what each of them needs.
   simulated_schedule published; ///< of no ranks: none
 };
 

@@ -13,16 +13,20 @@ namespace troupe {
 /// By stage. No costs at all: the model cannot be cut into that many.
 struct stage_cut {
   std::vector<stage_cost> costs;
-  std::vector<stage_size> sizes; ///< as many, or none
+  std::vector<stage_size> sizes{};   ///< as many, or none
+  std::vector<layer_range> layers{}; ///< as many, or none when stages are not made of layers
 };
 
-using stage_cutter = std::function<stage_cut(std::uint32_t stages)>;
+/// Cuts a model into `stages`. Where there is a choice: so that the dearest rank is as cheap as possible when
+/// `rank_of_stage` has an entry for each stage, the dearest stage when it is empty.
+using stage_cutter = std::function<stage_cut(std::uint32_t stages, const std::vector<std::uint32_t>& rank_of_stage)>;
 
 /// Of a model of which only the times (and sizes) of `parts` stages are known: a multiple of them are even parts of
 /// these.
 stage_cutter cut_evenly(stage_cut whole, std::uint32_t parts);
 
-/// Of a model whose layers' costs are known: cut where the dearest stage is as cheap as possible, see balance_layers.
+/// Of a model whose layers' costs are known. For stages as balance_layers does; for ranks from there on, a layer at a
+/// time.
 stage_cutter cut_between_layers(std::vector<stage_cost> layers);
 
 /// What each stage takes that has the layers of its range.

@@ -27,9 +27,9 @@ std::uint32_t hold_limit(const search_request& request, std::uint32_t chunks) {
 } // namespace
 
 variant::variant(const search_request& request, std::uint32_t chunks, const std::vector<std::uint32_t>& rank_of_stage,
-                 simulation_costs costs)
-    : effort_(request.effort), chunks_(chunks), costs_(std::move(costs)),
-      model_(rank_of_stage, request.microbatches, costs_, hold_limit(request, chunks)),
+                 const simulation_costs& costs)
+    : effort_(request.effort), chunks_(chunks),
+      model_(rank_of_stage, request.microbatches, costs, hold_limit(request, chunks)),
       best_{.makespan = std::numeric_limits<double>::infinity()} {}
 
 double variant::goal() const {

@@ -13,7 +13,7 @@ class variant {
 public:
   /// Stages as in `rank_of_stage`, which has `chunks` a rank. `costs` has one entry for each stage.
   variant(const search_request& request, std::uint32_t chunks, const std::vector<std::uint32_t>& rank_of_stage,
-          simulation_costs costs);
+          const simulation_costs& costs);
 
   /// Plays all starting rules, as far as the request's effort goes.
   void play_rules_of_start();
@@ -28,7 +28,6 @@ public:
   double least_makespan() const { return model_.least_makespan(); }
   const std::vector<std::uint32_t>& placement() const { return model_.placement(); }
   std::uint32_t chunks() const { return chunks_; }
-  const simulation_costs& costs() const { return costs_; }
   /// The best lists, named "auto".
   schedule best() const;
 
@@ -38,7 +37,6 @@ private:
 
   search_effort effort_;
   std::uint32_t chunks_;
-  simulation_costs costs_;
   pipeline_model model_;
   timed_pass_lists best_;
 };
