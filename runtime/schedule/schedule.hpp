@@ -59,7 +59,7 @@ struct schedule {
   }
   /// Microbatches that run through one copy.
   std::uint32_t group_size() const { return copies() == 0 ? 0 : microbatches / copies(); }
-  std::uint32_t copy_of(std::uint32_t microbatch) const { return copies() <= 1 ? 0 : microbatch / group_size(); }
+  std::uint32_t copy_of(std::uint32_t microbatch) const { return copies() == 1 ? 0 : microbatch / group_size(); }
   /// The rank on which `stage` works on `microbatch`.
   std::uint32_t rank_of(std::uint32_t stage, std::uint32_t microbatch) const {
     return placements[copy_of(microbatch)][stage];
