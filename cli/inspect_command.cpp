@@ -67,7 +67,9 @@ void inspect_spec(const fs::path& path) {
 }
 
 void inspect_schedule(const fs::path& path) {
-  const schedule plan = read_csv(path.string());
+  csv_notes notes;
+  const schedule plan = read_csv(path.string(), &notes);
+  fmt::print(stderr, "{}", describe(notes, path.string()));
   const schedule_facts facts = check_schedule(plan);
   const simulation timing = simulate(plan, {.stages = {stage_cost{}}});
   fmt::print("ranks         {}\n", plan.ranks);

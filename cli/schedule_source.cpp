@@ -27,9 +27,7 @@ bool is_searched(const std::string& name) {
 schedule read_fitting_csv(const schedule_request& request) {
   csv_notes notes;
   schedule read = read_csv(request.name, &notes);
-  if (notes.bookkeeping > 0)
-    fmt::print(stderr, "note: {}: {} bookkeeping actions such as SEND_F are read over\n", request.name,
-               notes.bookkeeping);
+  fmt::print(stderr, "{}", describe(notes, request.name));
   const auto require = [&](std::uint32_t held, std::uint32_t given, const char* flag) {
     if (given != 0 && given != held)
       throw spec_error(fmt::format("{}: found {}, expected {} as in {}", flag, given, held, request.name));

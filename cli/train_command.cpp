@@ -203,6 +203,7 @@ run_report run(const train_request& request, const run_spec& spec, const data_so
   const plan chosen = spec.pipeline.schedule == searched_schedule_name
                           ? find_plan(request, spec, data, options)
                           : make_plan(spec, find_family(spec.model.family));
+  fmt::print(stderr, "{}", describe(chosen.notes, spec.pipeline.schedule));
   if (!request.save_schedule.empty())
     write_text_file(request.save_schedule, to_csv(chosen.order));
   options.pipeline = &chosen;

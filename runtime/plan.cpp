@@ -19,8 +19,8 @@ bool is_csv(const std::string& name) {
   return name.ends_with(".csv");
 }
 
-schedule read_fitting_csv(const run_spec& spec) {
-  schedule result = read_csv(spec.pipeline.schedule);
+schedule read_fitting_csv(const run_spec& spec, csv_notes& notes) {
+  schedule result = read_csv(spec.pipeline.schedule, &notes);
   const auto require = [&](std::uint64_t found, std::uint64_t expected, const char* what, const char* field) {
     if (found != expected)
       throw spec_error(
@@ -42,12 +42,12 @@ schedule reference_schedule(const run_spec& spec) {
   return result;
 }
 
-schedule find_schedule(const run_spec& spec) {
+schedule find_schedule(const run_spec& spec, csv_notes& notes) {
   const pipeline_spec& pipeline = spec.pipeline;
   if (pipeline.schedule == "reference")
     return reference_schedule(spec);
   if (is_csv(pipeline.schedule))
-    return read_fitting_csv(spec);
+    return read_fitting_csv(spec, notes);
   return generate_schedule(to_request(spec));
 }
 
@@ -141,7 +141,7 @@ plan make_plan(const run_spec& spec, const model_family& family) {
                     "searches within a limit",
                     spec.pipeline.memory_limit, spec.pipeline.schedule));
   plan result;
-  result.order = find_schedule(spec);
+  result.order = find_schedule(spec, result.notes);
   result.facts = check_schedule(result.order);
   if (result.order.asynchronous)
     check_asynchronous(spec);

@@ -4,6 +4,7 @@
 #include "runtime/partition.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/schedule/check.hpp"
+#include "runtime/schedule/csv.hpp"
 #include "runtime/schedule/schedule.hpp"
 
 #include <cstdint>
@@ -17,6 +18,7 @@ struct plan {
   /// Into how many groups of microbatches, one after the other, a step's gradients are added up; see gradient_groups.
   std::uint32_t gradient_groups = 1;
   std::vector<layer_range> stages; ///< by stage
+  csv_notes notes;                 ///< of a schedule that came from a file
 
   std::uint32_t ranks() const { return order.ranks; }
   /// The rank that holds this copy of the stage.

@@ -215,6 +215,12 @@ schedule parse_csv(const std::string& text, const std::string& name, csv_notes* 
   return result;
 }
 
+std::string describe(const csv_notes& notes, const std::string& name) {
+  return notes.bookkeeping == 0
+             ? ""
+             : fmt::format("note: {}: {} bookkeeping actions such as SEND_F are read over\n", name, notes.bookkeeping);
+}
+
 schedule read_csv(const std::string& path, csv_notes* notes) {
   std::error_code failure;
   const std::filesystem::file_status status = std::filesystem::status(path, failure);

@@ -17,6 +17,9 @@ struct csv_notes {
   std::size_t bookkeeping = 0; ///< cells such as 0SEND_F3 or 1UNSHARD: mailboxes and stages do that by themselves
 };
 
+/// "note: FILE: 12 bookkeeping actions such as SEND_F are read over", with a line break; empty when there were none.
+std::string describe(const csv_notes& notes, const std::string& name);
+
 /// Reads to_csv's form: cells may have blanks around them, empty cells are skipped, and so are PyTorch's bookkeeping
 /// actions, which `notes` counts. `name` stands in error messages and becomes the schedule's name. The number of
 /// microbatches and the rank of each stage follow from the actions: there are two copies of the model when every stage

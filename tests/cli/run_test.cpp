@@ -63,6 +63,22 @@ TEST_CASE("one thread that runs the lists gives the same hashes as actors, also 
   }
 }
 
+TEST_CASE("a schedule file with bookkeeping actions runs, and a note counts what is read over") {
+  const scratch_directory scratch;
+  const std::string file = (scratch / "own.csv").string();
+  write_bytes(file, "0F0,0SEND_F0,0F1,,0B0,0B1\n1RECV_F0,1F0,1B0,1F1,1B1\n");
+  const std::string note = "note: " + file + ": 2 bookkeeping actions such as SEND_F are read over\n";
+  const arguments sizes = {"--stages", "2", "--microbatches", "2"};
+  const program_result run = run_program(small_run_in(scratch) + sizes + arguments{"--schedule", file, "--quiet"});
+  CHECK(run.exit_code == 0);
+  CHECK(run.err == note);
+  CHECK(run_program({"inspect", file}).err == note);
+  CHECK(run_program(arguments{"schedule", file, "--check"}).err == note);
+  const program_result named = run_program(small_run_in(scratch) + sizes + arguments{"--quiet"});
+  const auto hash_in = [](const std::string& out) { return out.substr(out.find("weights_sha256"), 80); };
+  CHECK(hash_in(run.out) == hash_in(named.out));
+}
+
 TEST_CASE("a run that stops and is resumed ends in the same weights") {
   const scratch_directory scratch;
   const json whole = report_of(scratch, {});
