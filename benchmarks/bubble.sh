@@ -8,13 +8,15 @@
 # All of a rank's F take as long as its I and its W, 6 ms a microbatch; a schedule with v stages a rank gets a v-th for each stage.
 #
 # Exits with 1 if a makespan is off by more than 3 %, or the runtime takes more than 10 us an action. A busy machine disturbs: each is tried up to 3 times.
-# Usage: benchmarks/bubble.sh [--quick] [--csv FILE] [SCHEDULE...]      (--quick: 4 ranks, 8 microbatches; FILE: build/bubble.csv)
+# Usage: benchmarks/bubble.sh [--quick] [--csv FILE] [--steps FILE] [SCHEDULE...]      (--quick: 4 ranks, 8 microbatches; FILE: build/bubble.csv)
+# --steps also writes the measured step times in the form that scripts/schedule_gallery.sh takes from benchmarks/schedule_steps.csv.
 set -euo pipefail
-sizes="4:8 4:32 8:8 8:32" steps=12 csv="" only=()
+sizes="4:8 4:32 8:8 8:32" steps=12 csv="" step_file="" only=()
 while (($# > 0)); do
   case $1 in
     --quick) sizes="4:8" steps=6 ;;
     --csv) csv=$(realpath "$2") && shift ;;
+    --steps) step_file=$(realpath "$2") && shift ;;
     *) only+=("$1") ;;
   esac
   shift
@@ -68,5 +70,11 @@ for size in $sizes; do
     }'
   done
 done
+if [[ -n $step_file ]]; then
+  awk -F, 'NR == 1 { print "schedule,Measured step in ms: p = 4 and m = 8; p = 8 and m = 32"; next }
+    { if (!($1 in seen)) names[++n] = $1; seen[$1] = 1; if ($2 == 4 && $3 == 8) small[$1] = $4; if ($2 == 8 && $3 == 32) large[$1] = $4 }
+    END { for (i = 1; i <= n; ++i) printf "%s,%s; %s\n", names[i], small[names[i]] ? sprintf("%.1f", small[names[i]]) : "-", large[names[i]] ? sprintf("%.1f", large[names[i]]) : "-" }' \
+    "$csv" > "$step_file"
+fi
 ((bad == 0)) || echo "FAILED: a step is off by more than $most_off %, or the runtime takes more than $most_us us an action" >&2
 exit "$bad"
