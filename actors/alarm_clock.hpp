@@ -22,7 +22,7 @@ public:
   ~alarm_clock();
 
   /// Calls `ring` at `when`, or soon after, on the clock's thread, which the first call starts. `ring` must not throw.
-  /// Each caller waits for its alarm before it asks for the next, so there are never more than callers.
+  /// A rank asks for at most two alarms at a time, one for each purpose, so their number is bounded.
   void ring_at(moment when, std::function<void()> ring);
 
 private:

@@ -26,9 +26,10 @@ using stage_actor =
                      caf::reacts_to<tied_value_message>,     // to its replica
                      caf::reacts_to<step_opening>,           // begin a step
                      caf::reacts_to<step_decision>,          // end it: apply the optimizer
-                     caf::reacts_to<digest_request>,    // after the last step: answer the scheduler with digest_report
-                     caf::reacts_to<run_next_message>>; // to itself: one action, so that messages are seen between two
-                                                        // actions
+                     caf::reacts_to<digest_request>,   // after the last step: answer the scheduler with digest_report
+                     caf::reacts_to<run_next_message>, // to itself: one action, so that messages are seen between two
+                     caf::reacts_to<reconsider_message>>; // to itself, later: an action may overtake by now
+                                                          // actions
 
 /// Opens and closes steps, injects microbatches, decides clip scale and learning rate.
 using scheduler_actor = caf::typed_actor<caf::reacts_to<introduction>,

@@ -24,6 +24,9 @@ struct interrupt_message {};
 /// Rank to itself: do the next thing that is due.
 struct run_next_message {};
 
+/// Rank to itself, later: see whether patience has ended.
+struct reconsider_message {};
+
 /// Recorder to the observer: the run is over.
 struct run_finished {
   std::shared_ptr<const run_report> report;
@@ -35,6 +38,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(troupe, caf::first_custom_type_id)
 CAF_ADD_TYPE_ID(troupe, (troupe::introduction))
 CAF_ADD_TYPE_ID(troupe, (troupe::interrupt_message))
 CAF_ADD_TYPE_ID(troupe, (troupe::run_next_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::reconsider_message))
 CAF_ADD_TYPE_ID(troupe, (troupe::run_finished))
 CAF_ADD_TYPE_ID(troupe, (troupe::token_message))
 CAF_ADD_TYPE_ID(troupe, (troupe::target_message))
@@ -64,6 +68,7 @@ CAF_END_TYPE_ID_BLOCK(troupe)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::introduction)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::interrupt_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_next_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::reconsider_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_finished)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::token_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::target_message)

@@ -27,12 +27,16 @@ void dispatch(self_pointer self, rank_output&& output) {
       std::move(output));
 }
 
-/// Sends itself a run_next_message at `moment` of the run's clock.
-void wake_later(self_pointer self, double moment) {
+/// Of the usual time of the action that would overtake; see rank_setup.
+constexpr double patience = 0.25;
+
+/// Sends itself a message at `moment` of the run's clock.
+template <class Message>
+void tell_later(self_pointer self, double moment) {
   const std::chrono::duration<double> left(moment - self->state.clock());
   self->state.everyone->alarm->ring_at(std::chrono::steady_clock::now() +
                                            std::chrono::duration_cast<std::chrono::nanoseconds>(left),
-                                       [rank = stage_actor(self)] { tell(rank, run_next_message{}); });
+                                       [rank = stage_actor(self)] { tell(rank, Message{}); });
 }
 
 void run_one(self_pointer self) {
@@ -48,13 +52,19 @@ void run_when_due(self_pointer self) {
   while (!state.run_next_pending && state.runner->can_run()) {
     if (const std::optional<double> moment = state.runner->wake_at()) {
       state.run_next_pending = true;
-      wake_later(self, *moment);
+      tell_later<run_next_message>(self, *moment);
     } else if (state.runner->emulates()) {
       run_one(self);
     } else {
       state.run_next_pending = true;
       post(self, stage_actor(self), run_next_message{});
     }
+  }
+  if (state.run_next_pending || state.reconsider_pending)
+    return;
+  if (const std::optional<double> moment = state.runner->patience_ends()) {
+    state.reconsider_pending = true;
+    tell_later<reconsider_message>(self, *moment);
   }
 }
 
@@ -77,7 +87,8 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
                          self->state.everyone = in.everyone;
                          self->state.clock = setup->clock;
                          self->state.runner.emplace(rank_setup{&setup->spec, setup->family, &setup->pipeline,
-                                                               setup->options->resume, rank, 1, setup->clock});
+                                                               setup->options->resume, rank, 1, setup->clock,
+                                                               in.everyone->alarm == nullptr ? 0.0 : patience});
                          post(self, in.everyone->scheduler, self->state.runner->ready());
                        }),
       accepting<token_message>(self),
@@ -96,6 +107,11 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
                              run_one(self);
                              run_when_due(self);
                            }),
+      on<reconsider_message>(self,
+                             [self](const reconsider_message&) {
+                               self->state.reconsider_pending = false;
+                               run_when_due(self);
+                             }),
   };
 }
 

@@ -13,7 +13,8 @@ struct stage_actor_state {
   std::optional<stage_runner> runner;
   std::shared_ptr<const company> everyone;
   run_clock clock;
-  bool run_next_pending = false; ///< a run_next_message is in the mailbox
+  bool run_next_pending = false;   ///< a run_next_message is in the mailbox, or an alarm will send it
+  bool reconsider_pending = false; ///< the same of a reconsider_message
 };
 
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_actor_state> self, const setup_ptr& setup,

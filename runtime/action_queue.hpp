@@ -56,6 +56,8 @@ public:
         return &list_[place];
     return nullptr;
   }
+  /// Whether `one`, which next() gave, would overtake others.
+  bool overtakes(const action& one) const { return &one != &list_[first_]; }
   /// `done`, which next() gave, has run.
   void finish(const action& done);
 

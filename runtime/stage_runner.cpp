@@ -54,6 +54,23 @@ placed_action stage_runner::placed(const action& one) const {
 }
 
 const action* stage_runner::next_action() const {
+  const action* const next = first_ready_action();
+  return next == nullptr || !queue_.overtakes(*next) || setup_.clock() >= may_run_at(*next) ? next : nullptr;
+}
+
+std::optional<double> stage_runner::patience_ends() const {
+  if (phase_ != phase::running || in_progress_ || queue_.empty() || next_action() != nullptr)
+    return std::nullopt;
+  const action* const next = first_ready_action();
+  return next == nullptr ? std::nullopt : std::optional(may_run_at(*next));
+}
+
+/// Of an action that would overtake others.
+double stage_runner::may_run_at(const action& one) const {
+  return idle_since_ + setup_.patience * usual_seconds_[static_cast<std::size_t>(one.op)];
+}
+
+const action* stage_runner::first_ready_action() const {
   return queue_.next([this](const action& one) { return inputs_ready(placed(one)); });
 }
 
@@ -148,6 +165,7 @@ void stage_runner::begin_step() {
   queue_.begin(training ? step_actions(setup_.pipeline->order, setup_.rank, start, end_) : evaluation_list_,
                training ? setup_.spec->pipeline.dispatch : dispatch_mode::fixed);
   slices_.clear();
+  idle_since_ = setup_.clock();
   activations_.forget_before(*current_);
   gradients_.forget_before(*current_);
   group_gradients_.forget_before(*current_);
@@ -176,6 +194,10 @@ void stage_runner::run_action(const action& one, rank_outputs& out) {
 }
 
 void stage_runner::end_action(const action_slice& ran) {
+  constexpr double weight = 0.1; // of the newest in the running mean
+  double& usual = usual_seconds_[static_cast<std::size_t>(ran.what.op)];
+  usual += (usual == 0.0 ? 1.0 : weight) * (ran.end - ran.start - usual);
+  idle_since_ = ran.end;
   usage_.busy_seconds += ran.end - ran.start;
   slices_.push_back(ran);
 }

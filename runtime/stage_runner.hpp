@@ -12,6 +12,7 @@
 #include "runtime/traffic.hpp"
 #include "runtime/training_state.hpp"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -33,6 +34,10 @@ struct rank_setup {
   std::uint32_t rank = 0;
   incarnation life = 1;
   run_clock clock;
+  /// Of reactive ranks: how long one waits for the list's first action before another overtakes it, as a part of that
+  /// other one's usual time. 0: not at all. An input that is late by a moment is not worth a whole pass of something
+  /// else.
+  double patience = 0.0;
 };
 
 using rank_output = std::variant<activation_message, gradient_message, group_gradient_message, tied_gradient_message,
@@ -81,6 +86,8 @@ public:
   std::optional<double> wake_at();
   /// True when actions compute nothing, so that a call of run_next takes no time.
   bool emulates() const { return emulation_.has_value(); }
+  /// When can_run() will be true without a further message, because patience ends; nothing when it will not.
+  std::optional<double> patience_ends() const;
 
   /// Messages dropped as stale or repeated.
   std::uint64_t dropped_messages() const { return dropped_; }
@@ -106,6 +113,9 @@ private:
   placed_action placed(const action& one) const;
   /// The action to run now; null: none.
   const action* next_action() const;
+  /// The same, but for patience.
+  const action* first_ready_action() const;
+  double may_run_at(const action& one) const;
   bool carries_on() const { return current_ && current_->mode == pass_mode::train && end_ == step_end::carry_on; }
   bool opening_due() const;
   void begin_step();
@@ -185,6 +195,8 @@ private:
   std::optional<emulation> emulation_;
   std::optional<emulated_action> in_progress_;
   timer_aim timer_;
+  double idle_since_ = 0.0;               ///< time; when the last action ended or the step began
+  std::array<double, 4> usual_seconds_{}; ///< by operation, a running mean
   rank_usage usage_;
   credit_totals credit_; ///< given so far
   std::uint64_t dropped_ = 0;

@@ -10,6 +10,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <functional>
 #include <set>
 #include <string>
 
@@ -28,14 +29,28 @@ void refuse(const std::string& text, const std::string& message) {
 
 /// The middle rank of three, its passes emulated, with a clock that stands where the test puts it.
 struct emulated_rank {
-  explicit emulated_rank(const std::string& times) {
+  explicit emulated_rank(const std::string& times, const std::function<void(run_spec&)>& change = {},
+                         double patience = 0.0) {
+    if (change)
+      change(spec);
     spec.pipeline.stages = 3;
     spec.pipeline.emulate = times;
     spec.validation.every = 0;
     pipeline = make_plan(spec, family);
-    runner.emplace(rank_setup{&spec, &family, &pipeline, nullptr, 1, 1, [this] { return now; }});
+    runner.emplace(rank_setup{&spec, &family, &pipeline, nullptr, 1, 1, [this] { return now; }, patience});
     runner->accept(step_opening{1, {0, pass_mode::train}});
     CHECK(runner->run_next().empty()); // the step begins
+  }
+  void return_gradient(std::uint32_t microbatch) {
+    runner->accept(gradient_message{
+        {2, 1, 1, 1}, {0, pass_mode::train}, 1, microbatch, pool.make(family.activation_shape(spec.model, 2))});
+  }
+  /// Begins what is due and ends it `seconds` later.
+  void run_for(double seconds) {
+    REQUIRE(runner->can_run());
+    runner->run_next();
+    now += seconds;
+    runner->run_next();
   }
   void arrive(std::uint32_t microbatch) {
     runner->accept(activation_message{
@@ -170,6 +185,36 @@ TEST_CASE("an emulated B takes I's and W's time together", "[emulation]") {
       {2, 1, 1, 1}, {0, pass_mode::train}, 1, 0, rank.pool.make(rank.family.activation_shape(rank.spec.model, 2))});
   rank.runner->run_next();
   CHECK(rank.runner->wake_at().value() == Approx(rank.now + 7.0));
+}
+
+TEST_CASE("a reactive rank waits for its next action a part of the time that another one would take", "[emulation]") {
+  emulated_rank rank(
+      "f=2s,i=4s,w=4s",
+      [](run_spec& spec) {
+        spec.pipeline.schedule = "gpipe"; // F0 F1 F2 F3 B0 ..
+        spec.pipeline.dispatch = dispatch_mode::reactive;
+      },
+      0.25);
+  rank.arrive(0);
+  rank.run_for(2.0);
+  rank.return_gradient(0);
+  CHECK_FALSE(rank.runner->patience_ends());
+  rank.run_for(8.0); // B0 before F1: it has no usual time yet
+  rank.arrive(1);
+  rank.run_for(2.0);
+  CHECK_FALSE(rank.runner->patience_ends()); // nothing to run, however long it waits
+  rank.return_gradient(1);
+  CHECK_FALSE(rank.runner->can_run()); // F2 may come any moment
+  REQUIRE(rank.runner->patience_ends());
+  CHECK(*rank.runner->patience_ends() == Approx(rank.now + 0.25 * 8.0));
+  rank.now += 0.125 * 8.0;
+  CHECK_FALSE(rank.runner->can_run());
+  rank.now += 0.25 * 8.0;
+  CHECK(rank.runner->can_run()); // B1
+  CHECK_FALSE(rank.runner->patience_ends());
+  rank.arrive(2);
+  rank.run_for(2.0); // F2 came first after all
+  CHECK(rank.runner->usage().busy_seconds == Approx(14.0));
 }
 
 TEST_CASE("a timer that is late each time is aimed earlier, and one great lateness counts little", "[emulation]") {

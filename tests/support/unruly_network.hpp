@@ -33,7 +33,7 @@ typename Handle::behavior_type bagging(const Handle& target, const std::shared_p
 inline stage_actor::behavior_type stage_relay(const stage_actor& target, const std::shared_ptr<message_bag>& bag) {
   return bagging<stage_actor, introduction, token_message, target_message, activation_message, gradient_message,
                  group_gradient_message, tied_gradient_message, tied_value_message, step_opening, step_decision,
-                 digest_request, run_next_message>(target, bag);
+                 digest_request, run_next_message, reconsider_message>(target, bag);
 }
 
 inline scheduler_actor::behavior_type scheduler_relay(const scheduler_actor& target,
