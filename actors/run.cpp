@@ -147,7 +147,7 @@ setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_op
   setup->family = options.family != nullptr ? options.family : &find_family(spec.model.family);
   setup->pipeline = options.pipeline != nullptr ? *options.pipeline : make_plan(spec, *setup->family);
   if (options.resume != nullptr)
-    expect_same_versions(*options.resume, spec, setup->pipeline.order);
+    expect_same_versions(*options.resume, versions_rule(setup->pipeline));
   setup->spec.training.gradient_groups = setup->pipeline.gradient_groups; // settled, for the report and checkpoints
   setup->data = &data;
   setup->options = &options;

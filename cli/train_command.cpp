@@ -204,6 +204,10 @@ run_report run(const train_request& request, const run_spec& spec, const data_so
                           ? find_plan(request, spec, data, options)
                           : make_plan(spec, find_family(spec.model.family));
   fmt::print(stderr, "{}", describe(chosen.notes, spec.pipeline.schedule));
+  if (!chosen.facts.canonical && !chosen.order.asynchronous)
+    fmt::print(stderr,
+               "note: {}: gradients add up in another order than in the reference, so the bits differ from its\n",
+               chosen.order.name);
   if (!request.save_schedule.empty())
     write_text_file(request.save_schedule, to_csv(chosen.order));
   options.pipeline = &chosen;

@@ -126,6 +126,7 @@ checkpoint checkpoint::open_latest(const fs::path& directory, std::vector<std::s
       if (result.spec_.training.gradient_groups == 0)
         result.spec_.training.gradient_groups = 1; // written when nothing else was possible
       result.state_names_ = std::move(content.state_names);
+      result.versions_ = std::move(content.versions);
       for (const manifest_layers& one : content.layers) {
         result.files_.insert(result.files_.end(), {one.weights.name, one.optimizer.name});
         for (const std::string& parameter : one.parameters)

@@ -21,8 +21,9 @@ namespace troupe {
 class checkpoint_writer {
 public:
   /// Creates DIR and the temp directory. Throws checkpoint_error naming the directory and the system's reason.
+  /// `versions` is the versions_rule of an asynchronous schedule.
   checkpoint_writer(const std::filesystem::path& directory, const run_spec& spec, std::uint64_t step,
-                    std::vector<std::string> state_names);
+                    std::vector<std::string> state_names, std::string versions = {});
   ~checkpoint_writer();
   checkpoint_writer(const checkpoint_writer&) = delete;
   checkpoint_writer& operator=(const checkpoint_writer&) = delete;
@@ -52,6 +53,8 @@ public:
   const run_spec& spec() const { return spec_; }
   const std::filesystem::path& path() const { return path_; }
   const std::vector<std::string>& state_names() const { return state_names_; }
+  /// The versions_rule of the asynchronous schedule that it is of; empty of a synchronous one.
+  const std::string& versions() const { return versions_; }
   const std::vector<std::string>& files() const { return files_; }
   /// Reads value and optimizer state of one parameter; with no `state`, the value alone. Throws checkpoint_error when
   /// it is missing or a shape differs; both shapes are named.
@@ -68,6 +71,7 @@ private:
   std::uint64_t steps_done_ = 0;
   run_spec spec_;
   std::vector<std::string> state_names_;
+  std::string versions_;
   std::vector<std::string> files_;
   struct location {
     std::string weights_file, state_file;

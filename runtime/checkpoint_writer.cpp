@@ -73,12 +73,13 @@ struct checkpoint_writer::state {
 };
 
 checkpoint_writer::checkpoint_writer(const fs::path& directory, const run_spec& spec, std::uint64_t step,
-                                     std::vector<std::string> state_names)
+                                     std::vector<std::string> state_names, std::string versions)
     : state_(std::make_unique<state>()) {
   create_durably(directory);
   state_->directory = directory;
   state_->keep = std::max<std::uint32_t>(spec.checkpoint.keep, 2);
-  state_->content = {.step = step, .state_names = std::move(state_names), .spec = spec};
+  state_->content = {
+      .step = step, .state_names = std::move(state_names), .spec = spec, .versions = std::move(versions)};
   const fs::path unfinished = directory / unfinished_name(step);
   remove_tree(unfinished, kind);
   std::error_code reason;

@@ -149,15 +149,19 @@ double journal::bubble_of(const std::vector<slice_batch>& slices) {
 }
 
 std::vector<stage_cost> journal::mean_costs() const {
-  const auto mean = [&](std::uint32_t stage, operation op) {
+  const auto of = [&](std::uint32_t stage, operation op) {
     const auto found = durations_.find({stage, op});
-    return found == durations_.end() ? 0.0 : found->second.mean();
+    return found == durations_.end() ? total{} : found->second;
   };
   std::vector<stage_cost> costs;
   for (std::uint32_t stage = 0; stage < setup_.pipeline->order.stages(); ++stage) {
-    const double backward = mean(stage, operation::backward);
-    costs.push_back({mean(stage, operation::forward), mean(stage, operation::backward_input) + backward / 2,
-                     mean(stage, operation::backward_weight) + backward / 2});
+    // Half of a B counts as an I and half as a W. A stage may run B on some microbatches, and I and W on others.
+    const total backward = of(stage, operation::backward);
+    const auto with_half = [&](total part) {
+      return total{part.seconds + backward.seconds / 2, part.count + backward.count}.mean();
+    };
+    costs.push_back({of(stage, operation::forward).mean(), with_half(of(stage, operation::backward_input)),
+                     with_half(of(stage, operation::backward_weight))});
   }
   return costs;
 }

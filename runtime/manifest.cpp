@@ -119,6 +119,8 @@ std::string to_text(const manifest& content) {
     layers.mutable_parameters()->Add(one.parameters.begin(), one.parameters.end());
   }
   to_message(content.spec, *message.mutable_spec());
+  if (!content.versions.empty())
+    message.set_versions(content.versions);
   std::string text;
   TROUPE_CHECK(google::protobuf::TextFormat::PrintToString(message, &text), "a manifest can be printed");
   text.insert(0, preface);
@@ -139,7 +141,8 @@ manifest parse_manifest(const std::string& text, const std::string& name) {
     refuse(name, "found no step, no spec or no layers, expected all three");
   manifest content{.step = message.step(),
                    .state_names = {message.state_names().begin(), message.state_names().end()},
-                   .spec = to_spec(message.spec(), name)};
+                   .spec = to_spec(message.spec(), name),
+                   .versions = message.versions()};
   std::set<std::string> known_states;
   expect_distinct(content.state_names, known_states, "state_names", name);
   std::set<std::string> known_parameters;

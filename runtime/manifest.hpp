@@ -34,6 +34,7 @@ struct manifest {
   std::vector<std::string> state_names;
   std::vector<manifest_layers> layers = {}; ///< ascending, from layer 0, without a gap
   run_spec spec;
+  std::string versions = {}; ///< see versions_rule
 
   friend bool operator==(const manifest&, const manifest&) = default;
 };

@@ -75,7 +75,7 @@ public:
 
   std::filesystem::path save(std::uint64_t steps_done) override {
     checkpoint_writer writer(spec_.checkpoint.directory, spec_, steps_done,
-                             snapshot_state_names(spec_.optimizer, order()));
+                             snapshot_state_names(spec_.optimizer, order()), versions_rule(pipeline_));
     for (stage_state& stage : copy(0)) {
       stage.use_newest();
       writer.add(stage.snapshot(pool_));
@@ -290,7 +290,7 @@ run_report run_one_thread(const run_spec& wanted, const data_source& data, const
   const plan pipeline = options.pipeline != nullptr ? *options.pipeline : make_plan(spec, family);
   spec.training.gradient_groups = pipeline.gradient_groups;
   if (options.resume != nullptr)
-    expect_same_versions(*options.resume, spec, pipeline.order);
+    expect_same_versions(*options.resume, versions_rule(pipeline));
   journal log({.spec = &spec,
                .family = &family,
                .trainer = fmt::format("{}, one thread", pipeline.order.name),

@@ -101,7 +101,7 @@ run_report run_reference(const run_spec& wanted, const data_source& data, const 
                .options = &options,
                .first_step = options.resume == nullptr ? 0 : options.resume->steps_done()});
   if (options.resume != nullptr)
-    expect_same_versions(*options.resume, spec, {});
+    expect_same_versions(*options.resume, {});
   set_gemm_threads(static_cast<int>(spec.pipeline.threads_per_stage));
   reference trainer(spec, family, data, options);
   return run_locally(spec, options, trainer, log);

@@ -6,7 +6,8 @@ std::optional<checkpoint_committed> snapshot_collector::add(const rank_snapshot&
   if (in.steps_done <= committed_steps_ || written_.contains(in.rank))
     return std::nullopt;
   if (writer_ == nullptr)
-    writer_ = std::make_unique<checkpoint_writer>(spec_.checkpoint.directory, spec_, in.steps_done, state_names_);
+    writer_ =
+        std::make_unique<checkpoint_writer>(spec_.checkpoint.directory, spec_, in.steps_done, state_names_, versions_);
   writer_->add(in.layers);
   written_.insert(in.rank);
   if (written_.size() < ranks_)

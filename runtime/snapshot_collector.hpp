@@ -19,8 +19,9 @@ namespace troupe {
 /// ones are ignored.
 class snapshot_collector {
 public:
-  snapshot_collector(const run_spec& spec, const schedule& order, std::int64_t layers)
-      : spec_(spec), state_names_(snapshot_state_names(spec.optimizer, order)), ranks_(order.ranks), layers_(layers) {}
+  snapshot_collector(const run_spec& spec, const plan& pipeline, std::int64_t layers)
+      : spec_(spec), state_names_(snapshot_state_names(spec.optimizer, pipeline.order)),
+        versions_(versions_rule(pipeline)), ranks_(pipeline.ranks()), layers_(layers) {}
 
   /// Writes the snapshot; with the last rank's one, commits. Throws checkpoint_error; nothing half-written stays
   /// behind.
@@ -29,6 +30,7 @@ public:
 private:
   const run_spec& spec_;
   std::vector<std::string> state_names_;
+  std::string versions_;
   std::uint32_t ranks_;
   std::int64_t layers_;
   std::unique_ptr<checkpoint_writer> writer_; ///< of the checkpoint being written

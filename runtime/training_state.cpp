@@ -4,6 +4,7 @@
 #include "runtime/schedule/asynchronous.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -19,13 +20,6 @@ std::string tied_owner_name(const model_family& family, const model_spec& spec) 
     if (!p->replica_of.empty())
       return p->replica_of;
   return {};
-}
-
-/// What makes two asynchronous runs differ although their specs' other sections agree.
-std::string versions_text(const run_spec& spec) {
-  const pipeline_spec& pipeline = spec.pipeline;
-  return fmt::format("'{}' over {} stages{}{}", pipeline.schedule, pipeline.stages,
-                     pipeline.partition.empty() ? "" : " cut ", pipeline.partition);
 }
 
 } // namespace
@@ -46,20 +40,25 @@ std::vector<std::string> snapshot_state_names(const optimizer_spec& spec, const 
   return names;
 }
 
-void expect_same_versions(const checkpoint& start, const run_spec& spec, const schedule& order) {
-  const bool kept = std::ranges::any_of(start.state_names(), [](auto& name) { return name.starts_with("weights."); });
-  if (!kept && !order.asynchronous)
-    return;
-  const std::vector<std::uint32_t> lag = order.asynchronous ? order.asynchronous->lag : std::vector<std::uint32_t>{};
-  const bool same_everywhere = order.asynchronous &&
-                               std::ranges::all_of(lag, [&](std::uint32_t one) { return one == lag.front(); }) &&
-                               start.state_names() == snapshot_state_names(spec.optimizer, order);
-  const bool same_name = start.spec().pipeline.schedule == spec.pipeline.schedule;
-  const std::string expected = versions_text(start.spec());
-  if (!order.asynchronous || !same_name || (!same_everywhere && expected != versions_text(spec)))
-    throw checkpoint_error(fmt::format("{}: pipeline: found {} in this run, expected {} as in the checkpoint, because "
-                                       "the result of an asynchronous schedule depends on it",
-                                       start.path().string(), versions_text(spec), expected));
+std::string versions_rule(const plan& pipeline) {
+  if (!pipeline.order.asynchronous)
+    return {};
+  const asynchrony& rule = *pipeline.order.asynchronous;
+  const std::string every = fmt::format("an update every {} microbatches", rule.update_every);
+  if (std::ranges::all_of(rule.lag, [&](std::uint32_t lag) { return lag == rule.lag.front(); }))
+    return fmt::format("{}, weights {} microbatches old", every, rule.lag.front());
+  std::vector<std::int64_t> layers;
+  for (const layer_range& stage : pipeline.stages)
+    layers.push_back(stage.size());
+  return fmt::format("{}, weights {} microbatches old on stages of {} layers", every, fmt::join(rule.lag, "/"),
+                     fmt::join(layers, "/"));
+}
+
+void expect_same_versions(const checkpoint& start, const std::string& rule) {
+  const auto text = [](const std::string& one) { return one.empty() ? "a synchronous schedule" : "'" + one + "'"; };
+  if (start.versions() != rule)
+    throw checkpoint_error(fmt::format("{}: pipeline.schedule: found {} in this run, expected {} as in the checkpoint",
+                                       start.path().string(), text(rule), text(start.versions())));
 }
 
 stage_state::stage_state(const run_spec& spec, const model_family& family, const layer_range& layers,

@@ -31,9 +31,13 @@ std::optional<version_window> starting_versions(const schedule& order, std::uint
 /// schedules "weights.1", "weights.2", ..., the value so many updates before; those before the first update repeat it.
 std::vector<std::string> snapshot_state_names(const optimizer_spec& spec, const schedule& order);
 
-/// Throws checkpoint_error unless a run through `order` may go on from `start`: an asynchronous schedule has to be the
-/// checkpoint's own, with the same ranks and partition where its stages differ in what they see.
-void expect_same_versions(const checkpoint& start, const run_spec& spec, const schedule& order);
+/// What the result of an asynchronous schedule depends on besides the spec's other sections: how often it updates, how
+/// old the weights are that a microbatch sees, and, where stages differ in that, the layers of each. Empty for a
+/// synchronous schedule.
+std::string versions_rule(const plan& pipeline);
+
+/// Throws checkpoint_error unless a run with this versions_rule goes on from `start` with the same result.
+void expect_same_versions(const checkpoint& start, const std::string& rule);
 
 /// One stage's layers, built and allocated, with the optimizer state of their parameters. Used alike by the ranks and
 /// by the reference.

@@ -3,6 +3,7 @@
 #include "runtime/digest.hpp"
 #include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
+#include "runtime/schedule/csv.hpp"
 #include "runtime/training_state.hpp"
 #include "tests/support/error_text.hpp"
 #include "tests/support/same_result.hpp"
@@ -12,6 +13,7 @@
 #include <catch2/catch.hpp>
 
 #include <deque>
+#include <fstream>
 
 using namespace troupe;
 using namespace troupe::test;
@@ -185,18 +187,50 @@ TEST_CASE("a checkpoint of an asynchronous run is not resumed as another one", "
   run_spec rest = spec;
   rest.training.stop_after = 0;
   const auto refusal = [&] { return error_text<checkpoint_error>([&] { one_thread(rest, {.resume = &start}); }); };
-  const std::string tail = ", expected 'pipedream' over 3 stages as in the checkpoint, because the result of an "
-                           "asynchronous schedule depends on it";
+  const auto refusing = [&](const std::string& found) {
+    return start.path().string() + ": pipeline.schedule: found " + found +
+           " in this run, expected 'an update every 1 microbatches, weights 2/1/0 microbatches old on stages of 2/2/2 "
+           "layers' as in the checkpoint";
+  };
   rest.pipeline.schedule = "1f1b";
-  CHECK(refusal() == start.path().string() + ": pipeline: found '1f1b' over 3 stages in this run" + tail);
+  CHECK(refusal() == refusing("a synchronous schedule"));
   rest.pipeline.schedule = "pipedream-2bw";
-  CHECK(refusal() == start.path().string() + ": pipeline: found 'pipedream-2bw' over 3 stages in this run" + tail);
+  CHECK(refusal() == refusing("'an update every 4 microbatches, weights 4 microbatches old'"));
   rest.pipeline.schedule = "pipedream";
   rest.pipeline.stages = 2;
-  CHECK(refusal() == start.path().string() + ": pipeline: found 'pipedream' over 2 stages in this run" + tail);
+  CHECK(refusal() ==
+        refusing("'an update every 1 microbatches, weights 1/0 microbatches old on stages of 3/3 layers'"));
   rest.pipeline.stages = 3;
+  rest.pipeline.partition = "1,2,3";
+  CHECK(refusal() ==
+        refusing("'an update every 1 microbatches, weights 2/1/0 microbatches old on stages of 1/2/3 layers'"));
+  rest.pipeline.partition = "";
   CHECK(refusal().empty());
   CHECK(error_text<checkpoint_error>([&] { run_reference(rest, made_up_data(rest), {.resume = &start}); }) != "");
+}
+
+TEST_CASE("what a schedule file says now decides whether a checkpoint may be resumed, not its name", "[one-thread]") {
+  const scratch_directory scratch;
+  const std::string file = (scratch.path() / "own.csv").string();
+  const auto write = [&](const std::string& name) {
+    std::ofstream(file) << to_csv(generate_schedule({.name = name, .ranks = 3, .microbatches = 4}));
+  };
+  run_spec spec = asynchronous_spec("pipedream");
+  spec.pipeline.stages = 3;
+  const std::string whole = one_thread(spec).weights_sha256;
+  run_spec first = spec;
+  first.training.stop_after = 2;
+  first.checkpoint.directory = (scratch.path() / "checkpoints").string();
+  one_thread(first);
+  std::vector<std::string> warnings;
+  const checkpoint start = checkpoint::open_latest(first.checkpoint.directory, warnings);
+  spec.pipeline.schedule = file;
+  write("pipedream");
+  CHECK(one_thread(spec, {.resume = &start}).weights_sha256 == whole);
+  for (const std::string name : {"pipedream-vertical-sync", "pipedream-2bw", "1f1b"}) {
+    write(name);
+    CHECK(error_text<checkpoint_error>([&] { one_thread(spec, {.resume = &start}); }) != "");
+  }
 }
 
 TEST_CASE("2bw may be resumed over another number of stages", "[one-thread]") {
