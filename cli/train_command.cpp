@@ -107,6 +107,17 @@ void expect_fitting_flags(const train_request& request, const run_spec& spec) {
                                  pipeline.emulated() ? "pipeline.emulate" : "reactive pipeline.dispatch"));
 }
 
+/// What says how one schedule is laid out means nothing to another one.
+pipeline_spec without_schedule(pipeline_spec pipeline) {
+  const pipeline_spec fresh;
+  pipeline.chunks = fresh.chunks;
+  pipeline.group_size = fresh.group_size;
+  pipeline.waves = fresh.waves;
+  pipeline.memory_limit = fresh.memory_limit;
+  pipeline.partition = fresh.partition;
+  return pipeline;
+}
+
 run_spec spec_of(const train_request& request, const std::optional<checkpoint>& resumed) {
   run_spec base;
   if (resumed) {
@@ -116,6 +127,10 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
       base.checkpoint.directory = fs::absolute(resumed->path()).parent_path().string(); // it may have been moved since
   }
   run_spec spec = request.flags.apply(base);
+  if (resumed && spec.pipeline.schedule != base.pipeline.schedule) {
+    base.pipeline = without_schedule(base.pipeline);
+    spec = request.flags.apply(base);
+  }
   if (resumed && spec.training.gradient_groups == 0)
     spec.training.gradient_groups = base.training.gradient_groups; // left open, as the former run has settled it
   validate(spec);

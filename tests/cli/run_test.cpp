@@ -108,6 +108,17 @@ TEST_CASE("a run with two copies of the model goes on with one, and keeps its gr
   CHECK(one_group.exit_code == 2);
 }
 
+TEST_CASE("a run that is resumed with another schedule leaves the layout of the former one behind") {
+  const scratch_directory scratch;
+  const arguments model = {"--layers", "6"};
+  const json whole = report_of(scratch, model);
+  const std::string directory = (scratch / "run").string();
+  report_of(scratch, model + arguments{"--checkpoint", directory, "--stop-after", "2", "--stages", "2", "--schedule",
+                                       "hanayo", "--waves", "2", "--partition", "1,1,1,1,1,1,1,1"});
+  CHECK(report_of(scratch, model + arguments{"--resume", directory, "--schedule", "1f1b"})["weights_sha256"] ==
+        whole["weights_sha256"]);
+}
+
 TEST_CASE("the summary shows loss and hash on standard output") {
   const scratch_directory scratch;
   const json report = report_of(scratch, {});
