@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -61,6 +62,9 @@ private:
   void read_term(std::string_view term) {
     std::string_view value = term;
     const std::string_view name = take_until('=', value);
+    if (name.size() < term.size() && std::ranges::find(seen_, name) != seen_.end())
+      refuse(term, fmt::format("{}= once", name));
+    seen_.emplace_back(name);
     const auto is = [&](std::string_view known) { return name.size() < term.size() && name == known; };
     if (is("f"))
       forward_ = read_pass(term, value);
@@ -73,7 +77,7 @@ private:
     else if (is("comm"))
       communication_ = read_time(term, value);
     else if (is("bandwidth"))
-      bandwidth_ = read_size(term, value);
+      bandwidth_ = read_bandwidth(term, value);
     else if (is("weights"))
       weights_ = read_sizes(term, value);
     else if (is("stash"))
@@ -82,6 +86,14 @@ private:
       output_ = read_sizes(term, value);
     else
       refuse(term, "f=, i=, w=, opt= or comm= and a time, or bandwidth=, weights=, stash= or out= and a size");
+  }
+
+  /// None is no limit, so 0 cannot mean that, too.
+  double read_bandwidth(std::string_view term, std::string_view value) {
+    const double read = read_size(term, value);
+    if (read == 0.0)
+      refuse(term, "a bandwidth above 0, or none for no limit");
+    return read;
   }
 
   numbers read_pass(std::string_view term, std::string_view value) {
@@ -141,6 +153,7 @@ private:
   std::optional<time_unit> unit_; ///< none before the first time
   std::string named_;             ///< the passes that have a term
   std::size_t list_size_ = 1;
+  std::vector<std::string> seen_; ///< names so far
   bool has_sizes_ = false;
   numbers forward_ = {1.0};
   numbers input_ = {1.0};

@@ -103,6 +103,12 @@ TEST_CASE("sizes, bandwidth and the optimizer go to their places", "[cost]") {
   CHECK(parse_costs("f=1ms,i=1ms,w=1ms,opt=250us,out=10", "--cost").costs.stages[0].optimizer == Approx(250e-6));
 }
 
+TEST_CASE("a name that comes twice and a bandwidth of 0 are refused", "[cost]") {
+  refuse("f=1,f=2", "found 'f=2', expected f= once");
+  refuse("out=1,w=1,out=1", "found 'out=1', expected out= once");
+  refuse("bandwidth=0,out=1", "found 'bandwidth=0', expected a bandwidth above 0, or none for no limit");
+}
+
 TEST_CASE("what is no size is refused with the term", "[cost]") {
   for (const std::string term : {"out=", "out=1ms", "stash=x", "weights=-1", "bandwidth=1/2", "bandwidth=inf"})
     refuse(term, "found '" + term + "', expected a size of at least 0, as in out=1e6");
