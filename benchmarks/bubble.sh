@@ -7,6 +7,9 @@
 # p machines could bear and one cannot. How late the timer is counts as a pass's time, not the runtime's.
 # All of a rank's F take as long as its I and its W, 6 ms a microbatch; a schedule with v stages a rank gets a v-th for each stage.
 #
+# Steps of the asynchronous schedules run into one another and have no makespan: their row has the time by which each further step lengthens a run,
+# the measured one from the bubble, and no time of the runtime.
+#
 # Exits with 1 if a makespan is off by more than 3 %, or the runtime takes more than 10 us an action. A busy machine disturbs: each is tried up to 3 times.
 # Usage: benchmarks/bubble.sh [--quick] [--csv FILE] [--steps FILE] [SCHEDULE...]      (--quick: 4 ranks, 8 microbatches; FILE: build/bubble.csv)
 # --steps also writes the measured step times in the form that scripts/schedule_gallery.sh takes from benchmarks/schedule_steps.csv.
@@ -32,6 +35,13 @@ measure() {
   local cost few=$((m > 8 ? (steps + 1) / 2 : steps))
   cost=$(times "$rank_ms" $((stages / p)))
   [[ $schedule == naive ]] && few=3
+  if [[ $schedule == pipedream* ]]; then
+    simulate "$schedule" "$p" "$m" "$cost"
+    emulate "$schedule" "$p" "$m" "$stages" "$cost" "$few" --clip 0
+    predicted=$(simulated_field seconds) predicted_bubble=0 bubble=$(report_field bubble_fraction) runtime=0
+    measured=$(awk -v s="$predicted" -v b="$bubble" 'BEGIN { print s / (1 - b) }') # stages take equally long: no bubble is predicted
+    return
+  fi
   simulate "$schedule" "$p" "$m" "$cost"
   emulate "$schedule" "$p" "$m" "$stages" "$cost" "$few"
   measured=$(report_field span_seconds) bubble=$(report_field bubble_fraction)
@@ -48,7 +58,7 @@ echo "| Schedule | p | m | Step, ms | Simulated, ms | Off | Bubble | Simulated |
 echo "|---|---|---|---|---|---|---|---|---|"
 echo "schedule,ranks,microbatches,step_ms,predicted_ms,bubble,predicted_bubble,runtime_us_per_action" > "$csv"
 bad=0
-((${#only[@]} > 0)) || mapfile -t only < <(schedule_names)
+((${#only[@]} > 0)) || mapfile -t only < <("$troupe" schedule --list | grep -vx auto)
 for size in $sizes; do
   for schedule in "${only[@]}"; do
     p=${size%:*} m=${size#*:}
