@@ -28,7 +28,7 @@ void dispatch(self_pointer self, rank_output&& output) {
 }
 
 /// Of the usual time of the action that would overtake; see rank_setup.
-constexpr double patience = 0.25;
+constexpr double patience = 0.5;
 
 /// Sends itself a message at `moment` of the run's clock.
 template <class Message>
