@@ -16,10 +16,6 @@ namespace troupe {
 
 namespace {
 
-bool is_csv(const std::string& name) {
-  return name.ends_with(".csv");
-}
-
 bool is_searched(const std::string& name) {
   return name == searched_schedule_name;
 }

@@ -8,13 +8,9 @@
 
 namespace troupe {
 
-namespace {
-
-void add(tensor& sum, const tensor& other) {
+void add_to(tensor& sum, const tensor& other) {
   std::transform(sum.values().begin(), sum.values().end(), other.values().begin(), sum.values().begin(), std::plus<>());
 }
-
-} // namespace
 
 group_sums::group_sums(std::vector<parameter*> parameters, std::uint32_t groups, std::uint32_t microbatches,
                        tensor_pool& pool)
@@ -39,7 +35,7 @@ void group_sums::close_group() {
     if (closed_ == 0)
       std::swap(sums_[i], gradient);
     else
-      add(sums_[i], gradient);
+      add_to(sums_[i], gradient);
     if (last)
       std::swap(sums_[i], gradient);
     else
@@ -63,7 +59,7 @@ bool gradients_fit(const std::vector<parameter*>& parameters, const std::vector<
 
 void add_gradients(const std::vector<parameter*>& parameters, const std::vector<tensor>& others) {
   for (std::size_t i = 0; i < parameters.size(); ++i)
-    add(parameters[i]->gradient, others[i]);
+    add_to(parameters[i]->gradient, others[i]);
 }
 
 } // namespace troupe

@@ -30,6 +30,9 @@ private:
   std::uint32_t closed_ = 0;       ///< groups of this step
 };
 
+/// Adds `other`, of the same shape, element by element.
+void add_to(tensor& sum, const tensor& other);
+
 /// Copies of the gradients, to be sent to the other copy of the model.
 std::vector<tensor> copy_gradients(const std::vector<parameter*>& parameters, tensor_pool& pool);
 

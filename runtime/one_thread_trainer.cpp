@@ -3,6 +3,7 @@
 #include "model/gemm.hpp"
 #include "runtime/gradient_groups.hpp"
 #include "runtime/local_run.hpp"
+#include "runtime/pass_contexts.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/needs.hpp"
@@ -254,16 +255,10 @@ private:
     std::uint32_t divisor = at.mode == pass_mode::train ? order().microbatches : spec_.validation.microbatches;
     if (order().asynchronous)
       divisor = order().asynchronous->update_every;
-    return {.seed = spec_.training.seed,
-            .step = at.step,
-            .microbatch = number,
-            .microbatches = divisor,
-            .sequences = spec_.training.microbatch_size,
-            .sequence_length = spec_.model.sequence_length,
-            .mode = at.mode,
-            .tokens = *cut.tokens,
-            .targets = *cut.targets,
-            .pool = &pool_};
+    pass_context context = context_of(spec_, at, number, divisor, pool_);
+    context.tokens = *cut.tokens;
+    context.targets = *cut.targets;
+    return context;
   }
 
   const run_spec& spec_;

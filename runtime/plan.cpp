@@ -15,10 +15,6 @@ namespace troupe {
 
 namespace {
 
-bool is_csv(const std::string& name) {
-  return name.ends_with(".csv");
-}
-
 schedule read_fitting_csv(const run_spec& spec, csv_notes& notes) {
   schedule result = read_csv(spec.pipeline.schedule, &notes);
   const auto require = [&](std::uint64_t found, std::uint64_t expected, const char* what, const char* field) {

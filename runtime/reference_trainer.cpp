@@ -3,6 +3,7 @@
 #include "model/gemm.hpp"
 #include "runtime/gradient_groups.hpp"
 #include "runtime/local_run.hpp"
+#include "runtime/pass_contexts.hpp"
 #include "runtime/run_rules.hpp"
 #include "runtime/training_state.hpp"
 
@@ -28,16 +29,9 @@ public:
     double loss = 0.0;
     for (std::uint32_t microbatch = 0; microbatch < microbatches; ++microbatch) {
       const microbatch_data cut = data_.sample(at, microbatch);
-      const pass_context context{.seed = spec_.training.seed,
-                                 .step = at.step,
-                                 .microbatch = microbatch,
-                                 .microbatches = microbatches,
-                                 .sequences = spec_.training.microbatch_size,
-                                 .sequence_length = spec_.model.sequence_length,
-                                 .mode = at.mode,
-                                 .tokens = *cut.tokens,
-                                 .targets = *cut.targets,
-                                 .pool = &pool_};
+      pass_context context = context_of(spec_, at, microbatch, microbatches, pool_);
+      context.tokens = *cut.tokens;
+      context.targets = *cut.targets;
       state_.model().forward({}, context);
       loss += state_.model().last_loss();
       if (at.mode == pass_mode::train)

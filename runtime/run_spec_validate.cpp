@@ -5,6 +5,7 @@
 #include "runtime/nearest.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/schedule/csv.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -113,10 +114,6 @@ void check_optimizer(const optimizer_spec& optimizer) {
   expect_number("optimizer.weight_decay", optimizer.weight_decay, 0.0, 1e6);
   expect_number("optimizer.momentum", optimizer.momentum, 0.0, 1.0, upper_end::excluded);
   expect_number("optimizer.clip", optimizer.clip, 0.0, 1e12);
-}
-
-bool is_csv(const std::string& schedule) {
-  return schedule.ends_with(".csv");
 }
 
 void check_pipeline(const pipeline_spec& pipeline) {

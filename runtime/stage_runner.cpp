@@ -297,115 +297,6 @@ void stage_runner::send_digests(rank_outputs& out) {
   out.emplace_back(std::move(report));
 }
 
-// One action
-
-pass_context stage_runner::context_for(const placed_action& next) {
-  const std::uint32_t microbatch = next.what.microbatch;
-  const schedule& order = setup_.pipeline->order;
-  pass_context at;
-  at.seed = setup_.spec->training.seed;
-  at.step = next.at.step;
-  at.microbatch = microbatch;
-  at.microbatches = order.asynchronous ? order.asynchronous->update_every : microbatches_of(next.at.mode);
-  at.sequences = setup_.spec->training.microbatch_size;
-  at.sequence_length = setup_.spec->model.sequence_length;
-  at.mode = next.at.mode;
-  if (next.what.stage == 0)
-    at.tokens = *held_tokens_.at(microbatch);
-  if (next.what.stage == last_stage())
-    at.targets = *held_targets_.at(microbatch);
-  at.pool = &pool_;
-  return at;
-}
-
-void stage_runner::run_forward(const placed_action& next, rank_outputs& out) {
-  const auto [stage, op, microbatch] = next.what;
-  const message_place place = next.place();
-  stage_model& model = stages_.at(stage).model();
-  const std::uint32_t peak = setup_.pipeline->facts.peak_by_stage[stage];
-  if (next.at.mode == pass_mode::train && model.stashed_microbatches() >= peak)
-    throw protocol_error("rank " + std::to_string(setup_.rank) + ": " + to_string(next.what) +
-                         " would stash more than the schedule's " + std::to_string(peak) + " microbatches");
-  tensor input;
-  if (stage == 0)
-    held_tokens_[microbatch] = tokens_.take(place);
-  else
-    input = activations_.take(place);
-  if (stage == last_stage())
-    held_targets_[microbatch] = targets_.take(place);
-  tensor output = model.forward(input, context_for(next));
-  note_stash();
-  if (stage == last_stage())
-    out.emplace_back(loss_message{setup_.rank, setup_.life, next.at, microbatch, model.last_loss()});
-  else
-    deliver(
-        activation_message{route_to(rank_of(stage + 1, microbatch)), next.at, stage + 1, microbatch, std::move(output)},
-        out);
-  if (next.at.mode == pass_mode::evaluate)
-    release(next, out);
-}
-
-void stage_runner::run_backward(const placed_action& next, rank_outputs& out) {
-  const auto [stage, op, microbatch] = next.what;
-  stage_model& model = stages_.at(stage).model();
-  const pass_context at = context_for(next);
-  if (op == operation::backward_weight) {
-    model.backward_weight(at);
-    count_in_group(next.what);
-    release(next, out);
-    return;
-  }
-  tensor output_gradient;
-  if (stage != last_stage())
-    output_gradient = gradients_.take(next.place());
-  tensor input_gradient =
-      op == operation::backward ? model.backward(output_gradient, at) : model.backward_input(output_gradient, at);
-  note_stash();
-  if (stage > 0)
-    deliver(gradient_message{route_to(rank_of(stage - 1, microbatch)), next.at, stage - 1, microbatch,
-                             std::move(input_gradient)},
-            out);
-  if (op == operation::backward) {
-    count_in_group(next.what);
-    release(next, out);
-  }
-}
-
-void stage_runner::count_in_group(const action& done) {
-  if (const auto sums = groups_.find(done.stage); sums != groups_.end())
-    sums->second.count_microbatch();
-}
-
-void stage_runner::release(const placed_action& done, rank_outputs& out) {
-  const std::uint32_t microbatch = done.what.microbatch;
-  const std::size_t tokens = done.what.stage == 0 ? held_tokens_.erase(microbatch) : 0;
-  const std::size_t targets = done.what.stage == last_stage() ? held_targets_.erase(microbatch) : 0;
-  // A validation has its own bound: the scheduler counts the losses that came back.
-  if (done.at.mode == pass_mode::evaluate || tokens + targets == 0)
-    return;
-  credit_.tokens += tokens;
-  credit_.targets += targets;
-  out.emplace_back(credit_message{setup_.rank, setup_.life, credit_});
-}
-
-rank_usage stage_runner::usage() const {
-  rank_usage so_far = usage_;
-  for (const auto& [stage, state] : stages_)
-    so_far.recomputed_microbatches += state.model().recomputed_microbatches();
-  return so_far;
-}
-
-void stage_runner::note_stash() {
-  std::uint64_t bytes = 0;
-  std::uint32_t microbatches = 0;
-  for (auto& [stage, state] : stages_) {
-    bytes += state.model().stash_bytes();
-    microbatches += static_cast<std::uint32_t>(state.model().stashed_microbatches());
-  }
-  usage_.peak_stash_bytes = std::max(usage_.peak_stash_bytes, bytes);
-  usage_.peak_stash_microbatches = std::max(usage_.peak_stash_microbatches, microbatches);
-}
-
 /// A validation runs through copy 0 alone.
 std::uint32_t stage_runner::rank_of(std::uint32_t stage, std::uint32_t microbatch) const {
   return current_->mode == pass_mode::train ? setup_.pipeline->order.rank_of(stage, microbatch)
@@ -418,14 +309,6 @@ std::uint32_t stage_runner::first_microbatch_of(std::uint32_t stage) const {
 
 route stage_runner::route_to(std::uint32_t rank) const {
   return {setup_.rank, rank, setup_.life, lives_[rank]};
-}
-
-template <class Message>
-void stage_runner::deliver(Message message, rank_outputs& out) {
-  if (message.via.target_rank == setup_.rank)
-    accept(message);
-  else
-    out.emplace_back(std::move(message));
 }
 
 stage_state* stage_runner::tied_replica_stage() {

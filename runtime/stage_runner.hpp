@@ -17,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -163,7 +164,12 @@ private:
   route route_to(std::uint32_t rank) const;
   /// Hands a message to this rank itself, or to `out` for another one.
   template <class Message>
-  void deliver(Message message, rank_outputs& out);
+  void deliver(Message message, rank_outputs& out) {
+    if (message.via.target_rank == setup_.rank)
+      accept(message);
+    else
+      out.emplace_back(std::move(message));
+  }
   stage_state* tied_replica_stage();
   stage_state* tied_owner_stage();
 

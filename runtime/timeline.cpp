@@ -26,18 +26,6 @@ simulation in_milliseconds(simulation timing) {
   return timing;
 }
 
-std::uint32_t peak_stash_of(const std::vector<timed_action>& ran) {
-  std::uint32_t held = 0;
-  std::uint32_t peak = 0;
-  for (const timed_action& one : ran) {
-    if (one.what.op == operation::forward)
-      peak = std::max(peak, ++held);
-    else if (one.what.op != operation::backward_input && held > 0)
-      --held;
-  }
-  return peak;
-}
-
 } // namespace
 
 timeline::timeline(timeline_setup setup) : setup_(setup) {
@@ -58,7 +46,7 @@ std::string timeline::draw(const simulation& predicted) const {
   if (!kept_)
     return {};
   const schedule& order = setup_.pipeline->order;
-  simulation measured = in_milliseconds(measured_timing(kept_->ranks));
+  simulation measured = in_milliseconds(summarise(kept_->ranks));
   const simulation expected = in_milliseconds(predicted);
   if (order.asynchronous)
     measured.peak_stash = expected.peak_stash; // its actions do not show what the steps before have stashed
@@ -85,25 +73,6 @@ std::vector<std::vector<timed_action>> actions_of(const std::vector<slice_batch>
       ran.push_back({slice.what, slice.start - first, slice.end - first});
   }
   return ranks;
-}
-
-simulation measured_timing(std::vector<std::vector<timed_action>> ranks) {
-  simulation result;
-  double all_busy = 0.0;
-  for (const std::vector<timed_action>& ran : ranks) {
-    double busy = 0.0;
-    for (const timed_action& one : ran)
-      busy += one.end - one.start;
-    all_busy += busy;
-    result.busy.push_back(busy);
-    result.span.push_back(ran.empty() ? 0.0 : ran.back().end - ran.front().start);
-    result.makespan = std::max(result.makespan, ran.empty() ? 0.0 : ran.back().end);
-    result.peak_stash.push_back(peak_stash_of(ran));
-  }
-  if (result.makespan > 0.0)
-    result.bubble_fraction = 1.0 - all_busy / (static_cast<double>(ranks.size()) * result.makespan);
-  result.ranks = std::move(ranks);
-  return result;
 }
 
 } // namespace troupe

@@ -52,7 +52,4 @@ private:
 /// The actions of one step of every rank, by rank, in seconds from the first one's start on.
 std::vector<std::vector<timed_action>> actions_of(const std::vector<slice_batch>& slices);
 
-/// What a simulation says of simulated actions, of measured ones.
-simulation measured_timing(std::vector<std::vector<timed_action>> ranks);
-
 } // namespace troupe

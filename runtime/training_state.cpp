@@ -1,6 +1,7 @@
 #include "runtime/training_state.hpp"
 
 #include "runtime/digest.hpp"
+#include "runtime/gradient_groups.hpp"
 #include "runtime/schedule/asynchronous.hpp"
 
 #include <fmt/format.h>
@@ -168,8 +169,7 @@ void stage_state::add_tied_gradient(const tensor& gradient) {
   if (gradient.extents() != sum.extents())
     throw protocol_error("tied gradient: found shape " + to_string(gradient.extents()) + ", expected " +
                          to_string(sum.extents()));
-  std::transform(sum.values().begin(), sum.values().end(), gradient.values().begin(), sum.values().begin(),
-                 std::plus<>());
+  add_to(sum, gradient);
 }
 
 void stage_state::set_tied_replica(const tensor& value) {

@@ -215,6 +215,10 @@ schedule parse_csv(const std::string& text, const std::string& name, csv_notes* 
   return result;
 }
 
+bool is_csv(const std::string& name) {
+  return name.ends_with(".csv");
+}
+
 std::string describe(const csv_notes& notes, const std::string& name) {
   return notes.bookkeeping == 0
              ? ""

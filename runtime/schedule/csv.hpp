@@ -12,6 +12,9 @@ namespace troupe {
 /// see csv_asynchrony.hpp.
 std::string to_csv(const schedule& plan);
 
+/// Whether a schedule's name is that of a file.
+bool is_csv(const std::string& name);
+
 /// What was read over.
 struct csv_notes {
   std::size_t bookkeeping = 0; ///< cells such as 0SEND_F3 or 1UNSHARD: mailboxes and stages do that by themselves

@@ -5,6 +5,7 @@
 #include "runtime/schedule/simulate_parts.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe {
 
@@ -18,13 +19,13 @@ void expect_sizes(const schedule& plan, const simulation_costs& costs) {
                "no links, or one from each rank to each");
 }
 
-std::uint32_t peak_stash_of(const std::vector<action>& list) {
+std::uint32_t peak_stash_of(const std::vector<timed_action>& ran) {
   std::uint32_t held = 0;
   std::uint32_t peak = 0;
-  for (const action& one : list) {
-    if (one.op == operation::forward)
+  for (const timed_action& one : ran) {
+    if (one.what.op == operation::forward)
       peak = std::max(peak, ++held);
-    else if (one.op != operation::backward_input)
+    else if (one.what.op != operation::backward_input && held > 0)
       --held;
   }
   return peak;
@@ -82,13 +83,10 @@ double network::carry(const pass_result& result, std::uint32_t sender, std::uint
   return free + link.latency;
 }
 
-simulation simulate(const schedule& plan, const simulation_costs& costs) {
-  expect_sizes(plan, costs);
+simulation summarise(std::vector<std::vector<timed_action>> ranks) {
   simulation result;
-  result.ranks = costs.processors == 0 ? simulate_unbounded(plan, costs) : simulate_on_processors(plan, costs);
   double all_busy = 0.0;
-  for (std::uint32_t rank = 0; rank < plan.ranks; ++rank) {
-    const std::vector<timed_action>& ran = result.ranks[rank];
+  for (const std::vector<timed_action>& ran : ranks) {
     double busy = 0.0;
     for (const timed_action& one : ran)
       busy += one.end - one.start;
@@ -96,10 +94,18 @@ simulation simulate(const schedule& plan, const simulation_costs& costs) {
     result.busy.push_back(busy);
     result.span.push_back(ran.empty() ? 0.0 : ran.back().end - ran.front().start);
     result.makespan = std::max(result.makespan, ran.empty() ? 0.0 : ran.back().end);
-    result.peak_stash.push_back(peak_stash_of(plan.actions[rank]));
+    result.peak_stash.push_back(peak_stash_of(ran));
   }
   if (result.makespan > 0.0)
-    result.bubble_fraction = 1.0 - all_busy / (plan.ranks * result.makespan);
+    result.bubble_fraction = 1.0 - all_busy / (static_cast<double>(ranks.size()) * result.makespan);
+  result.ranks = std::move(ranks);
+  return result;
+}
+
+simulation simulate(const schedule& plan, const simulation_costs& costs) {
+  expect_sizes(plan, costs);
+  simulation result =
+      summarise(costs.processors == 0 ? simulate_unbounded(plan, costs) : simulate_on_processors(plan, costs));
   result.peak_size = peak_sizes(plan, costs);
   result.step_time = result.makespan + slowest_optimizer(plan, costs);
   return result;
@@ -108,26 +114,20 @@ simulation simulate(const schedule& plan, const simulation_costs& costs) {
 simulation simulate_joined_step(const schedule& plan, const simulation_costs& costs) {
   constexpr std::uint32_t before = 3; // steps until each one takes as long as the one before
   const simulation all = simulate(unrolled(plan, before + 2), costs);
-  simulation result;
+  timed_lists ranks;
   double begin = all.makespan;
   for (std::uint32_t rank = 0; rank < plan.ranks; ++rank) {
     const std::size_t length = plan.actions[rank].size();
     const std::size_t first = before * length + plan.asynchronous->ahead[rank];
     const auto from = all.ranks[rank].begin() + static_cast<std::ptrdiff_t>(first);
-    result.ranks.emplace_back(from, from + static_cast<std::ptrdiff_t>(length));
+    ranks.emplace_back(from, from + static_cast<std::ptrdiff_t>(length));
     begin = std::min(begin, from->start);
   }
-  for (std::vector<timed_action>& ran : result.ranks) {
-    double busy = 0.0;
-    for (timed_action& one : ran) {
+  for (std::vector<timed_action>& ran : ranks)
+    for (timed_action& one : ran)
       one = {
           {one.what.stage, one.what.op, one.what.microbatch % plan.microbatches}, one.start - begin, one.end - begin};
-      busy += one.end - one.start;
-    }
-    result.busy.push_back(busy);
-    result.span.push_back(ran.back().end - ran.front().start);
-    result.makespan = std::max(result.makespan, ran.back().end);
-  }
+  simulation result = summarise(std::move(ranks));
   result.bubble_fraction = simulate_steady_step(plan, costs).bubble_fraction;
   result.peak_stash = all.peak_stash;
   return result;

@@ -71,6 +71,10 @@ struct simulation {
   double step_time = 0.0;
 };
 
+/// What follows from when each action ran, the first one from 0 on: busy, span, makespan, bubble and peak stash. A list
+/// may begin in the midst of a run: what it ceases to hold without having begun to does not count.
+simulation summarise(std::vector<std::vector<timed_action>> ranks);
+
 /// Results cross between ranks while these compute, but a link carries one at a time, in the order in which they were
 /// made: one arrives at max(made, link free) + output / bandwidth + latency. Between stages of one rank there is
 /// nothing to wait for. O(actions) with a processor for each rank, else O(actions log ranks). The schedule must have

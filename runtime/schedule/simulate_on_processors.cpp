@@ -1,7 +1,6 @@
 #include "model/error.hpp"
 #include "runtime/schedule/simulate_parts.hpp"
 
-#include <algorithm>
 #include <deque>
 #include <functional>
 #include <queue>
@@ -26,8 +25,8 @@ struct event {
 class event_loop {
 public:
   event_loop(const schedule& plan, const simulation_costs& costs)
-      : plan_(plan), costs_(costs), network_(plan, costs), arrival_(plan.stages(), plan.microbatches, not_yet),
-        next_(plan.ranks, 0), free_processors_(costs.processors), lists_(plan.ranks) {
+      : plan_(plan), costs_(costs), arrivals_(plan, costs), next_(plan.ranks, 0), free_processors_(costs.processors),
+        lists_(plan.ranks) {
     for (std::uint32_t rank = 0; rank < plan.ranks; ++rank)
       lists_[rank].reserve(plan.actions[rank].size());
   }
@@ -50,23 +49,15 @@ public:
   }
 
 private:
-  static constexpr double not_yet = -1.0;
-
   bool at_end(std::uint32_t rank) const { return next_[rank] == plan_.actions[rank].size(); }
   const action& head(std::uint32_t rank) const { return plan_.actions[rank][next_[rank]]; }
 
-  /// Turns to the rank's next action: it is ready when the rank is and its input has arrived. What it takes from its
-  /// own stage came earlier in the same list.
+  /// Turns to the rank's next action: it is ready when the rank is and its input has arrived.
   void advance(std::uint32_t rank, double now) {
     if (at_end(rank))
       return;
-    double ready = now;
-    if (const auto input = taken_from_neighbour(head(rank), plan_.stages())) {
-      if (arrival_[*input] == not_yet)
-        return;
-      ready = std::max(now, arrival_[*input]);
-    }
-    events_.push({ready, event_kind::ready, rank});
+    if (const auto ready = arrivals_.earliest_start(head(rank), now))
+      events_.push({*ready, event_kind::ready, rank});
   }
 
   void start(std::uint32_t rank, double now) {
@@ -87,13 +78,9 @@ private:
 
   /// A rank whose next action takes `given` was blocked until now: what a ready or running rank takes exists already.
   void give(const pass_result& given, std::uint32_t giver, double now) {
-    const auto taker = taker_of(given, plan_.stages());
-    if (!taker)
-      return;
-    const std::uint32_t rank = plan_.rank_of(*taker, given.microbatch);
-    arrival_[given] = network_.arrival(given, giver, rank, now);
-    if (rank != giver && !at_end(rank) && taken_from_neighbour(head(rank), plan_.stages()) == given)
-      advance(rank, now);
+    const auto rank = arrivals_.add(given, giver, now);
+    if (rank && *rank != giver && !at_end(*rank) && arrivals_.takes(head(*rank), given))
+      advance(*rank, now);
   }
 
   void give_out_processors(double now) {
@@ -106,8 +93,7 @@ private:
 
   const schedule& plan_;
   const simulation_costs& costs_;
-  network network_;
-  result_table<double> arrival_;  ///< when each result is there for its taker, or not_yet
+  arrivals arrivals_;
   std::vector<std::size_t> next_; ///< by rank: the action it waits for or runs
   std::priority_queue<event, std::vector<event>, std::greater<>> events_;
   std::uint32_t free_processors_;

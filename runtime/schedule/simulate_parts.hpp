@@ -4,6 +4,8 @@
 #include "runtime/schedule/needs.hpp"
 #include "runtime/schedule/simulate.hpp"
 
+#include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -53,6 +55,44 @@ private:
   const simulation_costs& costs_;
   bool alike_;                                     ///< all links take the same for all results
   std::unordered_map<std::uint64_t, double> free_; ///< when a link is, by sender and receiver
+};
+
+/// The results that exist, and when each is there for the stage that takes it.
+class arrivals {
+public:
+  arrivals(const schedule& plan, const simulation_costs& costs)
+      : plan_(plan), network_(plan, costs), times_(plan.stages(), plan.microbatches, not_yet) {}
+
+  /// When `one` may start on a rank that is free from `free` on; nothing while its input does not exist. What it takes
+  /// from its own stage came earlier in the same list.
+  std::optional<double> earliest_start(const action& one, double free) const {
+    const auto input = taken_from_neighbour(one, plan_.stages());
+    if (!input)
+      return free;
+    return times_[*input] == not_yet ? std::nullopt : std::optional(std::max(free, times_[*input]));
+  }
+
+  /// `giver` has made `given`. The rank that takes it, if any.
+  std::optional<std::uint32_t> add(const pass_result& given, std::uint32_t giver, double made) {
+    const auto taker = taker_of(given, plan_.stages());
+    if (!taker)
+      return std::nullopt;
+    const std::uint32_t rank = plan_.rank_of(*taker, given.microbatch);
+    times_[given] = network_.arrival(given, giver, rank, made);
+    return rank;
+  }
+
+  /// Whether `one` takes `given`.
+  bool takes(const action& one, const pass_result& given) const {
+    return taken_from_neighbour(one, plan_.stages()) == given;
+  }
+
+private:
+  static constexpr double not_yet = -1.0;
+
+  const schedule& plan_;
+  network network_;
+  result_table<double> times_;
 };
 
 /// Each rank has a processor of its own, so that ranks only wait for results.

@@ -1,8 +1,6 @@
 #include "model/error.hpp"
 #include "runtime/schedule/simulate_parts.hpp"
 
-#include <algorithm>
-
 namespace troupe {
 
 namespace {
@@ -12,8 +10,7 @@ namespace {
 class list_runner {
 public:
   list_runner(const schedule& plan, const simulation_costs& costs)
-      : plan_(plan), costs_(costs), network_(plan, costs), arrival_(plan.stages(), plan.microbatches, not_yet),
-        lists_(plan.ranks) {}
+      : plan_(plan), costs_(costs), arrivals_(plan, costs), lists_(plan.ranks) {}
 
   timed_lists run() {
     for (std::uint32_t rank = 0; rank < plan_.ranks; ++rank) {
@@ -31,8 +28,6 @@ public:
   }
 
 private:
-  static constexpr double not_yet = -1.0;
-
   bool at_end(std::uint32_t rank) const { return lists_[rank].size() == plan_.actions[rank].size(); }
   const action& head(std::uint32_t rank) const { return plan_.actions[rank][lists_[rank].size()]; }
 
@@ -40,32 +35,25 @@ private:
     double now = lists_[rank].empty() ? 0.0 : lists_[rank].back().end;
     for (; !at_end(rank); now = lists_[rank].back().end) {
       const action& one = head(rank);
-      if (const auto input = taken_from_neighbour(one, plan_.stages())) {
-        if (arrival_[*input] == not_yet)
-          return;
-        now = std::max(now, arrival_[*input]);
-      }
-      const double end = now + pass_time(one, of_stage(costs_.stages, one.stage));
-      lists_[rank].push_back({one, now, end});
+      const auto start = arrivals_.earliest_start(one, now);
+      if (!start)
+        return;
+      const double end = *start + pass_time(one, of_stage(costs_.stages, one.stage));
+      lists_[rank].push_back({one, *start, end});
       if (const auto given = given_by(one))
         give(*given, rank, end);
     }
   }
 
   void give(const pass_result& given, std::uint32_t giver, double made) {
-    const auto taker = taker_of(given, plan_.stages());
-    if (!taker)
-      return;
-    const std::uint32_t rank = plan_.rank_of(*taker, given.microbatch);
-    arrival_[given] = network_.arrival(given, giver, rank, made);
-    if (rank != giver && !at_end(rank) && taken_from_neighbour(head(rank), plan_.stages()) == given)
-      awake_.push_back(rank);
+    const auto rank = arrivals_.add(given, giver, made);
+    if (rank && *rank != giver && !at_end(*rank) && arrivals_.takes(head(*rank), given))
+      awake_.push_back(*rank);
   }
 
   const schedule& plan_;
   const simulation_costs& costs_;
-  network network_;
-  result_table<double> arrival_; ///< when each result is there for its taker, or not_yet
+  arrivals arrivals_;
   timed_lists lists_;
   std::vector<std::uint32_t> awake_; ///< ranks that may have something to run
 };

@@ -173,7 +173,8 @@ TEST_CASE("a copy that adds its gradients out of order is not canonical, whateve
 
 TEST_CASE("the JSON form names the ranks of both copies") {
   const schedule plan = generate_schedule({"chimera", 2, 2});
-  const auto document = nlohmann::json::parse(to_json(timed_schedule{plan, check_schedule(plan), simulate(plan, {{{}}})}));
+  const auto document =
+      nlohmann::json::parse(to_json(timed_schedule{plan, check_schedule(plan), simulate(plan, {{{}}})}));
   CHECK(document["rank_of_stage"] == std::vector<int>{0, 1});
   CHECK(document["rank_of_stage_of_second_copy"] == std::vector<int>{1, 0});
 }

@@ -18,9 +18,9 @@ using schedule_generator = schedule (*)(const schedule_request&);
 enum class chunk_rule : std::uint8_t {
   one,
   one_each, ///< of each of two copies
-  any,   ///< 2 when the request does not say
-  two,   ///< a V
-  waves, ///< 2 for each wave
+  any,      ///< 2 when the request does not say
+  two,      ///< a V
+  waves,    ///< 2 for each wave
 };
 
 struct generator_entry {
