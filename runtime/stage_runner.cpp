@@ -54,8 +54,10 @@ placed_action stage_runner::placed(const action& one) const {
 }
 
 const action* stage_runner::next_action() const {
-  const action* const next = first_ready_action();
-  return next == nullptr || !queue_.overtakes(*next) || setup_.clock() >= may_run_at(*next) ? next : nullptr;
+  // Each has a patience of its own, so that what may run once does not cease to when another becomes ready.
+  return queue_.next([this](const action& one) {
+    return inputs_ready(placed(one)) && (!queue_.overtakes(one) || setup_.clock() >= may_run_at(one));
+  });
 }
 
 std::optional<double> stage_runner::patience_ends() const {

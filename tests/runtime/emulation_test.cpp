@@ -217,6 +217,26 @@ TEST_CASE("a reactive rank waits for its next action a part of the time that ano
   CHECK(rank.runner->usage().busy_seconds == Approx(14.0));
 }
 
+TEST_CASE("an action that may overtake still may when another one becomes ready that may not yet", "[emulation]") {
+  emulated_rank rank(
+      "f=2s,i=4s,w=4s",
+      [](run_spec& spec) {
+        spec.pipeline.schedule = "zb-h1"; // F0 F1 I0 F2 I1 W0 ..
+        spec.pipeline.dispatch = dispatch_mode::reactive;
+      },
+      0.25);
+  rank.arrive(0);
+  rank.run_for(2.0);
+  rank.arrive(1);
+  rank.run_for(2.0);
+  rank.return_gradient(0);
+  rank.run_for(4.0);
+  REQUIRE(rank.runner->can_run()); // W0, which has no usual time yet
+  rank.return_gradient(1);         // I1 stands before it, and has one
+  REQUIRE(rank.runner->can_run());
+  rank.run_for(4.0);
+}
+
 TEST_CASE("a timer that is late each time is aimed earlier, and one great lateness counts little", "[emulation]") {
   timer_aim aim;
   double now = 0.0;
