@@ -91,6 +91,27 @@ void check_asynchronous(const run_spec& spec) {
     throw spec_error(fmt::format("model.tied_head: found true, expected false{}", because));
 }
 
+/// Reactive ranks may hold as much as the limit says, whatever the list's own peaks are.
+void raise_peaks(const pipeline_spec& pipeline, plan& to) {
+  const std::uint32_t limit = pipeline.memory_limit;
+  if (pipeline.dispatch != dispatch_mode::reactive)
+    throw spec_error(
+        fmt::format("pipeline.memory_limit: found {}, expected 0, as pipeline.schedule is {} and pipeline.dispatch "
+                    "static: only auto and reactive ranks have a choice to limit",
+                    limit, pipeline.schedule));
+  const std::uint32_t chunks = to.order.stages() * to.order.copies() / to.order.ranks;
+  for (std::uint32_t rank = 0; rank < to.order.ranks; ++rank) {
+    std::uint32_t& peak = to.facts.peak_by_rank[rank];
+    if (peak > limit * chunks)
+      throw spec_error(fmt::format("pipeline.memory_limit: found {}, expected at least {}, as rank {} of {} holds {} "
+                                   "microbatches of one of its {} stages at once",
+                                   limit, (peak + chunks - 1) / chunks, rank, pipeline.schedule, peak, chunks));
+    peak = limit * chunks;
+  }
+  for (std::uint32_t& peak : to.facts.peak_by_stage)
+    peak = std::max(peak, std::min(limit * chunks, to.order.microbatches));
+}
+
 } // namespace
 
 std::vector<std::uint32_t> plan::stages_of(std::uint32_t rank) const {
@@ -131,14 +152,11 @@ plan make_plan(const run_spec& spec, const model_family& family) {
   if (spec.pipeline.schedule == searched_schedule_name)
     return spec.pipeline.emulated() ? search_emulated_plan(spec, family).pipeline
                                     : search_plan(spec, estimate_pass_costs(spec.model, family), 0).pipeline;
-  if (spec.pipeline.memory_limit > 0 && spec.pipeline.schedule != "reference")
-    throw spec_error(
-        fmt::format("pipeline.memory_limit: found {}, expected 0, as pipeline.schedule is {} and only auto "
-                    "searches within a limit",
-                    spec.pipeline.memory_limit, spec.pipeline.schedule));
   plan result;
   result.order = find_schedule(spec, result.notes);
   result.facts = check_schedule(result.order);
+  if (spec.pipeline.memory_limit > 0 && spec.pipeline.schedule != "reference")
+    raise_peaks(spec.pipeline, result);
   if (result.order.asynchronous)
     check_asynchronous(spec);
   result.gradient_groups = find_gradient_groups(spec, result.order);

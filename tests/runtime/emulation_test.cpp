@@ -99,13 +99,31 @@ TEST_CASE("jitter stays within its bounds, fills them, and follows from seed, st
   CHECK(sum / static_cast<double>(seen.size()) == Approx(1.0).margin(0.02));
 }
 
+TEST_CASE("some passes are held up: as many as asked for, each by the factor, the others not at all", "[emulation]") {
+  const emulation read = parse_emulation("slow=0.1x5,f=1s,i=1s,w=1s", field);
+  std::size_t slow = 0;
+  constexpr std::uint32_t count = 5000;
+  for (std::uint32_t microbatch = 0; microbatch < count; ++microbatch) {
+    const double seconds = read.seconds({operation::forward, 1, microbatch}, 7, 3);
+    REQUIRE((seconds == 1.0 || seconds == 5.0));
+    slow += seconds == 5.0 ? 1 : 0;
+  }
+  CHECK(slow > count / 10 - 100); // a standard deviation is 21
+  CHECK(slow < count / 10 + 100);
+  for (const std::string term : {"slow=0.1", "slow=x5", "slow=1.1x2", "slow=0.1x0.5", "slow=0.1x2000", "slow=0.1x2x3"})
+    refuse("f=1s,i=1s,w=1s," + term, "found '" + term +
+                                         "', expected a part of all passes from 0 to 1, and from 1 to 1000 times "
+                                         "as long, as in slow=0.05x6");
+}
+
 TEST_CASE("times without units, communication and jitter that could stop a pass are refused", "[emulation]") {
   refuse("f=1,i=1,w=1", "found 'f=1,i=1,w=1', expected times with units, as in f=10ms,i=10ms,w=10ms");
   refuse("jitter=0.5", "found 'jitter=0.5', expected times with units, as in f=10ms,i=10ms,w=10ms");
   refuse("f=1ms", "found no i=, expected f=, i= and w=, since times have units");
   for (const std::string term : {"comm=1ms", "opt=1ms", "stash=1", "bandwidth=5", "out=3"})
     refuse("f=1ms,i=1ms,w=1ms," + term,
-           "found 'f=1ms,i=1ms,w=1ms," + term + "', expected just f=, i=, w= and jitter=, as all but passes is real");
+           "found 'f=1ms,i=1ms,w=1ms," + term +
+               "', expected just f=, i=, w=, jitter= and slow=, as all but passes is real");
   for (const std::string term : {"jitter=1", "jitter=-0.1", "jitter=", "jitter=x", "jitter=0.1ms", "jitter=nan"})
     refuse("f=1ms,i=1ms,w=1ms," + term,
            "found '" + term + "', expected a number from 0 to 1, itself excluded, as in jitter=0.3");

@@ -87,7 +87,7 @@ TEST_CASE("without a measurement auto goes by the matrix products of the layers"
   CHECK(refusal_of(spec).find("pipeline.stages * pipeline.chunks: found 4 * 3 = 12, expected at most 8") == 0);
 }
 
-TEST_CASE("a memory limit is only for auto") {
+TEST_CASE("a memory limit is only for auto and reactive ranks") {
   run_spec spec = auto_spec(2, 4);
   spec.pipeline.memory_limit = 3;
   CHECK(refusal_of(spec) == "");
@@ -95,8 +95,22 @@ TEST_CASE("a memory limit is only for auto") {
   spec.pipeline.schedule = "reference";
   CHECK(refusal_of(spec) == "");
   spec.pipeline.schedule = "1f1b";
-  CHECK(refusal_of(spec) == "pipeline.memory_limit: found 3, expected 0, as pipeline.schedule is 1f1b and only auto "
-                            "searches within a limit");
+  CHECK(refusal_of(spec) == "pipeline.memory_limit: found 3, expected 0, as pipeline.schedule is 1f1b and "
+                            "pipeline.dispatch static: only auto and reactive ranks have a choice to limit");
+}
+
+TEST_CASE("reactive ranks may hold what the memory limit says, which is no less than their list needs") {
+  run_spec spec = auto_spec(2, 8);
+  spec.pipeline.schedule = "1f1b";
+  spec.pipeline.dispatch = dispatch_mode::reactive;
+  CHECK(make_plan(spec, find_family("gpt")).facts.peak_by_rank == std::vector<std::uint32_t>{2, 1});
+  spec.pipeline.memory_limit = 3;
+  const plan roomy = make_plan(spec, find_family("gpt"));
+  CHECK(roomy.facts.peak_by_rank == std::vector<std::uint32_t>{3, 3});
+  CHECK(roomy.facts.peak_by_stage == std::vector<std::uint32_t>{3, 3});
+  spec.pipeline.memory_limit = 1;
+  CHECK(refusal_of(spec) == "pipeline.memory_limit: found 1, expected at least 2, as rank 0 of 1f1b holds 2 "
+                            "microbatches of one of its 1 stages at once");
 }
 
 TEST_CASE("auto adds gradients in as many groups as the spec says") {
