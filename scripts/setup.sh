@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build                      # the build
   clang-format clang-tidy                    # the house style, checked
-  libcaf-dev libssl-dev                      # the actors; SHA-256
+  libcaf-dev libssl-dev libisal-dev          # the actors; SHA-256 and TLS; CRC32C
   libdnnl-dev libeigen3-dev librandom123-dev # GEMM, array expressions, counter-based random numbers
   protobuf-compiler libprotobuf-dev          # the run spec and the checkpoint manifest
   libcli11-dev libfmt-dev nlohmann-json3-dev # command line, text, JSON
