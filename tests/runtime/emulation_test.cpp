@@ -104,7 +104,7 @@ TEST_CASE("some passes are held up: as many as asked for, each by the factor, th
   std::size_t slow = 0;
   constexpr std::uint32_t count = 5000;
   for (std::uint32_t microbatch = 0; microbatch < count; ++microbatch) {
-    const double seconds = read.seconds({operation::forward, 1, microbatch}, 7, 3);
+    const double seconds = read.seconds({1, operation::forward, microbatch}, 7, 3);
     REQUIRE((seconds == 1.0 || seconds == 5.0));
     slow += seconds == 5.0 ? 1 : 0;
   }
