@@ -1,0 +1,290 @@
+#include "actors/network/link.hpp"
+
+#include "actors/shell.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <span>
+#include <type_traits>
+
+namespace troupe {
+
+namespace {
+
+using self_pointer = link_broker*;
+
+/// Bytes of ours that may wait in the middleman. What is beyond stays in the writer, as tensors shared with whoever
+/// computed them: their number is bounded by the schedule's peaks.
+constexpr std::uint64_t window = 4U << 20;
+
+/// Bytes that are read at a time.
+constexpr std::size_t read_size = 256U << 10;
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Ends the connection; the owner is told once.
+void lose(self_pointer self, const std::string& reason, error_kind kind = error_kind::run) {
+  link_state& state = self->state;
+  if (state.over)
+    return;
+  state.over = true;
+  tell(state.setup.owner, peer_lost{caf::actor_cast<caf::actor>(self), reason, kind});
+  self->flush(state.connection);
+  self->quit();
+}
+
+/// Runs `act`; what it throws ends the connection.
+template <class Function>
+void guarded(self_pointer self, Function act) {
+  try {
+    act();
+  } catch (const error& e) {
+    lose(self, e.what(), e.kind());
+  } catch (const std::exception& e) {
+    lose(self, e.what());
+  }
+}
+
+bool can_send(const link_state& state) {
+  return !state.over && (!state.tls || state.tls->established());
+}
+
+void end_if_done(self_pointer self) {
+  link_state& state = self->state;
+  if (state.over || !state.closing || !state.writer->empty() || state.in_flight > 0)
+    return;
+  state.over = true;
+  tell(state.setup.owner, peer_lost{caf::actor_cast<caf::actor>(self), "closed here"});
+  self->quit();
+}
+
+void note_written(self_pointer self, std::size_t before) {
+  link_state& state = self->state;
+  const std::size_t written = self->wr_buf(state.connection).size() - before;
+  if (written == 0)
+    return;
+  state.in_flight += written;
+  state.alive->said(seconds_now());
+  self->flush(state.connection);
+}
+
+/// Hands the middleman as much as its window takes.
+void pump(self_pointer self) {
+  link_state& state = self->state;
+  if (can_send(state)) {
+    std::vector<char>& out = self->wr_buf(state.connection);
+    const std::size_t before = out.size();
+    while (!state.writer->empty() && state.in_flight + (out.size() - before) < window) {
+      if (state.tls) {
+        state.plain.clear();
+        state.writer->write_next(state.plain);
+        state.tls->send(state.plain, out);
+      } else {
+        state.writer->write_next(out);
+      }
+    }
+    note_written(self, before);
+  }
+  end_if_done(self);
+}
+
+void put(self_pointer self, wire_message message) {
+  if (self->state.over)
+    return;
+  self->state.writer->put(std::move(message));
+  guarded(self, [self] { pump(self); });
+}
+
+[[noreturn]] void refuse(const std::string& what) {
+  throw protocol_error("a peer sent " + what);
+}
+
+void expect_from_peer(const link_routes& routes, std::uint32_t rank) {
+  if (!routes.peer_ranks.contains(rank))
+    refuse("a message of rank " + std::to_string(rank) + ", expected one of its own ranks");
+}
+
+const stage_actor& local_rank(const link_routes& routes, std::uint32_t rank) {
+  if (rank >= routes.here.ranks.size() || !routes.here.ranks[rank])
+    refuse("a message to rank " + std::to_string(rank) + ", expected one that is hosted here");
+  return routes.here.ranks[rank];
+}
+
+template <class Handle>
+const Handle& local_actor(const Handle& handle, const char* who) {
+  if (!handle)
+    refuse(std::string("a message to the ") + who + ", expected one to whom is here");
+  return handle;
+}
+
+/// Hands a message of the run to the actor that it is for. False: it is none of the run's.
+template <class Message>
+bool hand_on(const link_routes& routes, Message&& message) {
+  using type = std::decay_t<Message>;
+  if constexpr (requires { message.via; }) {
+    expect_from_peer(routes, message.via.source_rank);
+    tell(local_rank(routes, message.via.target_rank), std::forward<Message>(message));
+  } else if constexpr (requires { message.target_rank; }) {
+    if (!routes.peer_schedules)
+      refuse("a message of the scheduler, expected it from the coordinator");
+    tell(local_rank(routes, message.target_rank), std::forward<Message>(message));
+  } else if constexpr (std::is_same_v<type, slice_batch>) {
+    expect_from_peer(routes, message.rank);
+    tell(local_actor(routes.here.recorder, "recorder"), std::forward<Message>(message));
+  } else if constexpr (std::is_same_v<type, rank_ready> || std::is_same_v<type, credit_message> ||
+                       std::is_same_v<type, loss_message> || std::is_same_v<type, step_report> ||
+                       std::is_same_v<type, digest_report>) {
+    expect_from_peer(routes, message.rank);
+    tell(local_actor(routes.here.scheduler, "scheduler"), std::forward<Message>(message));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void take(self_pointer self, wire_message&& message) {
+  link_state& state = self->state;
+  static const link_routes none;
+  std::visit(
+      [&](auto&& one) {
+        using type = std::decay_t<decltype(one)>;
+        if constexpr (std::is_same_v<type, heartbeat>)
+          return;
+        else if (!hand_on(state.routes ? *state.routes : none, std::forward<decltype(one)>(one)))
+          tell(state.setup.owner,
+               peer_said{caf::actor_cast<caf::actor>(self), wire_message(std::forward<decltype(one)>(one))});
+      },
+      std::move(message));
+}
+
+void tell_ready(self_pointer self) {
+  link_state& state = self->state;
+  if (state.ready_told || !can_send(state))
+    return;
+  state.ready_told = true;
+  tell(state.setup.owner, link_ready{caf::actor_cast<caf::actor>(self)});
+}
+
+void read(self_pointer self, const std::vector<char>& bytes) {
+  link_state& state = self->state;
+  std::span<const char> content(bytes);
+  if (state.tls) {
+    std::vector<char>& out = self->wr_buf(state.connection);
+    const std::size_t before = out.size();
+    state.plain.clear();
+    state.tls->receive(bytes, state.plain, out); // what it throws leaves an alert in `out`, which lose() flushes
+    note_written(self, before);
+    tell_ready(self);
+    content = state.plain;
+  }
+  state.reader->read(std::as_bytes(content), [self](wire_message&& message) { take(self, std::move(message)); });
+  pump(self);
+}
+
+void look(self_pointer self) {
+  link_state& state = self->state;
+  if (state.over)
+    return;
+  const double now = seconds_now();
+  const liveness::verdict seen = state.alive->look(now);
+  if (seen.lost)
+    return lose(self, fmt::format("was silent for {:.1f} s", state.alive->timeout()));
+  if (!state.identified && now - state.began > state.setup.peer_timeout)
+    return lose(self, "did not say who it is in time");
+  if (seen.heartbeat_due && can_send(state) && state.writer->empty())
+    put(self, heartbeat{});
+  self->delayed_send(self, std::chrono::duration_cast<std::chrono::nanoseconds>(
+                               std::chrono::duration<double>(state.alive->interval())),
+                     link_tick{});
+}
+
+template <class Message>
+auto forwarding(self_pointer self) {
+  return on<Message>(self, [self](const Message& in) { put(self, in); });
+}
+
+caf::behavior start(self_pointer self, caf::io::connection_handle connection, const link_setup& setup) {
+  link_state& state = self->state;
+  state.setup = setup;
+  state.connection = connection;
+  state.writer.emplace(wire_precision::fp32);
+  state.reader.emplace(unidentified_limits);
+  state.began = seconds_now();
+  state.alive.emplace(setup.peer_timeout, state.began);
+  self->configure_read(connection, caf::io::receive_policy::at_most(read_size));
+  self->ack_writes(connection, true);
+  if (setup.tls) {
+    state.tls.emplace(*setup.tls, setup.side, setup.expected_host);
+    if (setup.side == tls_side::client)
+      guarded(self, [&] {
+        state.tls->start(self->wr_buf(connection));
+        note_written(self, 0);
+      });
+  }
+  tell_ready(self);
+  look(self);
+  return {
+      [self](const caf::io::new_data_msg& in) {
+        if (self->state.over)
+          return;
+        self->state.alive->heard(seconds_now());
+        guarded(self, [&] { read(self, in.buf); });
+      },
+      [self](const caf::io::data_transferred_msg& in) {
+        self->state.in_flight = in.remaining;
+        guarded(self, [self] { pump(self); });
+      },
+      [self](const caf::io::connection_closed_msg&) { lose(self, "closed the connection"); },
+      [self](const caf::io::connection_passivated_msg&) {},
+      on<link_tick>(self, [self](const link_tick&) { look(self); }),
+      on<tell_peer>(self, [self](const tell_peer& in) { put(self, in.what); }),
+      on<identify_peer>(self,
+                        [self](const identify_peer& in) {
+                          self->state.identified = true;
+                          self->state.reader->set_limits(in.limits);
+                        }),
+      on<open_routes>(self,
+                      [self](const open_routes& in) {
+                        self->state.routes = in.routes;
+                        self->state.writer->set_precision(in.precision);
+                        self->state.reader->set_precision(in.precision);
+                        self->state.reader->set_limits(in.limits);
+                      }),
+      on<close_link>(self,
+                     [self](const close_link&) {
+                       self->state.closing = true;
+                       end_if_done(self);
+                     }),
+      forwarding<token_message>(self),
+      forwarding<target_message>(self),
+      forwarding<activation_message>(self),
+      forwarding<gradient_message>(self),
+      forwarding<group_gradient_message>(self),
+      forwarding<tied_gradient_message>(self),
+      forwarding<tied_value_message>(self),
+      forwarding<step_opening>(self),
+      forwarding<step_decision>(self),
+      forwarding<digest_request>(self),
+      forwarding<rank_ready>(self),
+      forwarding<credit_message>(self),
+      forwarding<loss_message>(self),
+      forwarding<step_report>(self),
+      forwarding<digest_report>(self),
+      forwarding<slice_batch>(self),
+  };
+}
+
+} // namespace
+
+caf::behavior accepted_link(self_pointer self, caf::io::connection_handle connection, const link_setup& setup) {
+  return start(self, connection, setup);
+}
+
+caf::behavior connected_link(self_pointer self, int socket, const link_setup& setup) {
+  return start(self, self->add_scribe(socket), setup);
+}
+
+} // namespace troupe

@@ -1,0 +1,54 @@
+// The link: a broker that is one connection to another process. For actors that live there it stands in their place: it
+// takes the run's messages, and the link at the other end hands them on. Bytes, limits and security are runtime's.
+#pragma once
+
+#include "actors/network/messages.hpp"
+#include "runtime/network/liveness.hpp"
+#include "runtime/tls/tls_session.hpp"
+#include "runtime/wire/frame_writer.hpp"
+
+#include <caf/io/all.hpp>
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace troupe {
+
+/// What a connection is made from.
+struct link_setup {
+  caf::actor owner;                        ///< is told of link_ready, peer_said and peer_lost
+  std::shared_ptr<const tls_identity> tls; ///< null: none
+  tls_side side = tls_side::server;
+  std::string expected_host;   ///< of a client over TLS: whom the peer's certificate must name
+  double peer_timeout = 5.0;   ///< seconds
+};
+
+struct link_state {
+  static constexpr const char* name = "link";
+  link_setup setup;
+  caf::io::connection_handle connection;
+  std::optional<tls_session> tls;
+  std::optional<frame_writer> writer;
+  std::optional<frame_reader> reader;
+  std::optional<liveness> alive;
+  std::shared_ptr<const link_routes> routes;
+  double began = 0.0;
+  bool identified = false;
+  bool ready_told = false;
+  bool closing = false;
+  bool over = false;
+  std::uint64_t in_flight = 0; ///< bytes handed to the middleman and not yet to the system
+  std::vector<char> plain;     ///< of TLS
+};
+
+using link_broker = caf::io::stateful_broker<link_state>;
+
+/// A link over a connection that the listener accepted.
+caf::behavior accepted_link(link_broker* self, caf::io::connection_handle connection, const link_setup& setup);
+
+/// A link over a connected socket, which it owns from now on.
+caf::behavior connected_link(link_broker* self, int socket, const link_setup& setup);
+
+} // namespace troupe

@@ -1,0 +1,23 @@
+// The listener: a broker that accepts connections at one address and makes a link of each.
+#pragma once
+
+#include "actors/network/link.hpp"
+#include "runtime/network_address.hpp"
+
+#include <cstdint>
+
+namespace troupe {
+
+struct listener_state {
+  static constexpr const char* name = "listener";
+};
+
+/// Opens `address`. Throws run_error naming it and the system's reason. `address.port` 0 takes a free one; the number in
+/// force is in the answer.
+struct open_listener {
+  caf::actor broker;
+  std::uint16_t port = 0;
+};
+open_listener listen(caf::actor_system& system, const network_address& address, const link_setup& links);
+
+} // namespace troupe

@@ -1,0 +1,128 @@
+// What the actors of one process tell each other about connections. None of this leaves the process: what does is in
+// runtime/wire.
+#pragma once
+
+#include "actors/interfaces.hpp"
+#include "runtime/network/placement.hpp"
+#include "runtime/wire/control.hpp"
+#include "runtime/wire/frame_reader.hpp"
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// Who is at the two ends of a connection, for messages of a run. What is addressed to or comes from anybody else is a
+/// breach of the protocol.
+struct link_routes {
+  /// The handles of this process's own actors; all others' are null.
+  company here;
+  std::set<std::uint32_t> peer_ranks; ///< that the peer hosts
+  bool peer_schedules = false;        ///< the peer is the coordinator
+};
+
+/// Owner to link: the peer is who it says; accept messages of this size from now on.
+struct identify_peer {
+  wire_limits limits;
+};
+
+/// Owner to link: hand the run's messages to and from these.
+struct open_routes {
+  std::shared_ptr<const link_routes> routes;
+  wire_limits limits;
+  wire_precision precision = wire_precision::fp32;
+};
+
+/// Owner to link: tell the peer.
+struct tell_peer {
+  wire_message what;
+};
+
+/// Owner to link: end the connection when all that was said before is on its way.
+struct close_link {};
+
+/// Link to its owner: bytes can be sent (over TLS: the peer's certificate was verified).
+struct link_ready {
+  caf::actor link;
+};
+
+/// Link to its owner: what the peer said besides the run's messages.
+struct peer_said {
+  caf::actor link;
+  wire_message what;
+};
+
+/// Link to its owner, at the end: there is no connection any more.
+struct peer_lost {
+  caf::actor link;
+  std::string reason;
+  error_kind kind = error_kind::run;
+};
+
+/// Link to itself: look whether the peer lives.
+struct link_tick {};
+
+/// Connector to its owner: there is a connection to the address of that number.
+struct peer_connected {
+  std::uint32_t number = 0;
+  int socket = -1;
+};
+
+/// Connector to its owner: there is none, and no further attempt is made.
+struct connecting_failed {
+  std::uint32_t number = 0;
+  std::string reason;
+};
+
+/// Coordinator to the observer: all workers are claimed, connected and wait; by rank, the link to its worker.
+struct workers_ready {
+  std::vector<caf::actor> link_of_rank;
+  std::vector<std::string> node_of_rank;
+};
+
+/// The observer to the coordinator: these run the rest of the company; begin.
+struct begin_run {
+  std::shared_ptr<const company> everyone;
+};
+
+/// To a worker or the coordinator: let go of everyone and end.
+struct leave_run {};
+
+/// Worker or coordinator to its observer: everyone was let go of.
+struct left_run {};
+
+} // namespace troupe
+
+CAF_BEGIN_TYPE_ID_BLOCK(troupe_network, caf::id_block::troupe::end)
+CAF_ADD_TYPE_ID(troupe_network, (troupe::identify_peer))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::open_routes))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::tell_peer))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::close_link))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::link_ready))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::peer_said))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::peer_lost))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::link_tick))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::peer_connected))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::connecting_failed))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::workers_ready))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::begin_run))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::leave_run))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::left_run))
+CAF_END_TYPE_ID_BLOCK(troupe_network)
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::identify_peer)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::open_routes)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::tell_peer)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::close_link)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::link_ready)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::peer_said)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::peer_lost)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::link_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::peer_connected)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::connecting_failed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::workers_ready)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::begin_run)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::leave_run)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::left_run)

@@ -1,0 +1,44 @@
+// Whether the peer at the other end of a connection lives: told by what arrives, whatever it is. Time comes from the
+// caller.
+#pragma once
+
+#include <algorithm>
+
+namespace troupe {
+
+/// A peer that was not heard for `timeout` seconds is lost. Any byte counts, so a slow link in the middle of a large
+/// tensor is not silent; each side sends a heartbeat where it had nothing else to say, so an idle one is not either.
+/// Times are seconds of one clock.
+class liveness {
+public:
+  liveness(double timeout, double now) : timeout_(timeout), heard_(now), said_(now), looked_(now) {}
+
+  /// How often look() is to be called.
+  double interval() const { return timeout_ / looks_per_timeout; }
+  double timeout() const { return timeout_; }
+
+  void heard(double now) { heard_ = now; }
+  void said(double now) { said_ = now; }
+
+  struct verdict {
+    bool lost = false;          ///< the peer was silent for too long
+    bool heartbeat_due = false; ///< we were
+  };
+  verdict look(double now) {
+    // Who was stopped himself has heard nothing, whoever spoke: the peer gets its time again.
+    if (now - looked_ > timeout_ / 2)
+      heard_ = std::max(heard_, now - interval());
+    looked_ = now;
+    return {now - heard_ > timeout_, now - said_ >= interval()};
+  }
+
+private:
+  static constexpr double looks_per_timeout = 8.0;
+
+  double timeout_;
+  double heard_;
+  double said_;
+  double looked_;
+};
+
+} // namespace troupe
