@@ -54,6 +54,7 @@ template <class Order>
 void step_coordinator::to_all(Order order, coordinator_outputs& out) const {
   for (std::uint32_t rank = 0; rank < lives_.size(); ++rank) {
     life_of(order) = lives_[rank];
+    order.target_rank = rank;
     out.emplace_back(rank_order{rank, order});
   }
 }
@@ -194,12 +195,13 @@ void step_coordinator::inject(open_step& step, std::uint32_t copy, coordinator_o
   for (std::uint32_t& next = from.next_tokens;
        next < from.end && (training ? into.used.tokens < into.granted.tokens : next < window); ++next) {
     into.used.tokens += training ? 1 : 0;
-    out.emplace_back(rank_order{first, token_message{lives_[first], step.at, next, data_for(step, next).tokens}});
+    out.emplace_back(
+        rank_order{first, token_message{lives_[first], step.at, next, data_for(step, next).tokens, first}});
   }
   for (std::uint32_t& next = from.next_targets;
        next < from.end && (training ? into.used.targets < into.granted.targets : next < window); ++next) {
     into.used.targets += training ? 1 : 0;
-    out.emplace_back(rank_order{last, target_message{lives_[last], step.at, next, data_for(step, next).targets}});
+    out.emplace_back(rank_order{last, target_message{lives_[last], step.at, next, data_for(step, next).targets, last}});
   }
   step.sampled.erase(step.sampled.lower_bound(both_sent),
                      step.sampled.lower_bound(std::min(from.next_tokens, from.next_targets)));

@@ -45,6 +45,7 @@ struct token_message {
   step_id at;
   std::uint32_t microbatch = 0;
   token_block tokens;
+  std::uint32_t target_rank = 0;
 };
 
 /// Scheduler to the rank of the last stage: a microbatch's targets.
@@ -53,6 +54,7 @@ struct target_message {
   step_id at;
   std::uint32_t microbatch = 0;
   token_block targets;
+  std::uint32_t target_rank = 0;
 };
 
 /// Rank to rank: the activations that `stage` receives from the stage before.
@@ -101,6 +103,7 @@ struct step_opening {
   incarnation target_incarnation = 1;
   step_id at;
   step_end end = step_end::flush; ///< carry_on: the next step's opening follows without a step_decision on this one
+  std::uint32_t target_rank = 0;
 };
 
 enum class take_snapshot { no, yes };
@@ -113,12 +116,14 @@ struct step_decision {
   double gradient_scale = 1.0;
   double learning_rate = 0.0;
   take_snapshot snapshot = take_snapshot::no;
+  std::uint32_t target_rank = 0;
 };
 
 /// Scheduler to rank, after the last step: report the digests of your state.
 struct digest_request {
   incarnation target_incarnation = 1;
   std::uint64_t steps_done = 0;
+  std::uint32_t target_rank = 0;
 };
 
 /// How many tokens and targets a rank has let the scheduler send in training, in all since this incarnation began. A

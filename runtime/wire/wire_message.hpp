@@ -1,0 +1,48 @@
+// Everything that crosses a connection, as one type; and what a reader lets a peer ask of it.
+#pragma once
+
+#include "runtime/traffic.hpp"
+#include "runtime/wire/control.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <variant>
+
+namespace troupe {
+
+/// Changes with any change of the format, so that two programs either understand each other wholly or not at all.
+inline constexpr std::uint8_t wire_protocol = 1;
+
+using wire_message =
+    std::variant<hello, refusal, assignment, assignment_taken, connect_neighbours, neighbours_connected, start_ranks,
+                 release, heartbeat, clock_probe, clock_answer, link_lost, layer_part, layer_part_taken, part_written,
+                 parameter_request, parameter_answer, token_message, target_message, activation_message,
+                 gradient_message, group_gradient_message, tied_gradient_message, tied_value_message, step_opening,
+                 step_decision, digest_request, rank_ready, credit_message, loss_message, step_report, slice_batch,
+                 digest_report, failure_message>;
+
+/// "activation_message"; for messages about messages.
+const char* name_of(const wire_message& message);
+
+/// What a reader accepts of one message. Only what a run needs: a peer can make us hold this much, times a small factor
+/// for the record, which is decoded as a whole.
+struct wire_limits {
+  std::uint64_t message_bytes = 0; ///< of its tensors and tokens, as they lie in memory
+  std::uint64_t tensors = 0;       ///< their number
+  std::uint64_t record_bytes = 0;  ///< of what does not fit into a frame's header: long lists, such as a schedule
+  /// Indexes of ranks, stages and layers must be below these.
+  std::uint32_t ranks = 0;
+  std::uint32_t stages = 0;
+  std::uint32_t layers = 0;
+};
+
+/// Before the peer has proved who it is: a hello or a refusal.
+inline constexpr wire_limits limits_before_hello{};
+/// Until a run is assigned: an assignment of up to `record_bytes`.
+inline constexpr wire_limits limits_before_assignment{.record_bytes = std::uint64_t{64} << 20};
+
+/// How elements of activations and their gradients travel: activation_message and gradient_message. Both ends must
+/// agree. With bf16 only the upper half of each element is sent; nothing is lost of values that are rounded to it.
+enum class wire_precision { fp32, bf16 };
+
+} // namespace troupe
