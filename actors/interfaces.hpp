@@ -51,7 +51,10 @@ using recorder_actor = caf::typed_actor<caf::reacts_to<introduction>,
 /// Writes snapshots to disk on a thread of its own; nobody waits for it but the next checkpoint.
 using store_actor =
     caf::typed_actor<caf::reacts_to<introduction>,
-                     caf::reacts_to<rank_snapshot>>; // when all ranks' are here, the checkpoint is committed
+                     caf::reacts_to<rank_snapshot>,     // when all ranks' are here, the checkpoint is committed
+                     caf::reacts_to<layer_part>,        // the same, of a rank elsewhere, layer by layer
+                     caf::reacts_to<part_written>,      // the same, of a rank that wrote it to the shared directory
+                     caf::reacts_to<layer_part_taken>>; // at a worker: the coordinator's store has it
 
 /// What every actor of a run starts from; the same on every node. Outlives the actors.
 struct run_setup {

@@ -4,6 +4,7 @@
 
 #include "runtime/report.hpp"
 #include "runtime/traffic.hpp"
+#include "runtime/wire/control.hpp"
 
 #include <caf/all.hpp>
 
@@ -61,10 +62,13 @@ CAF_ADD_TYPE_ID(troupe, (troupe::slice_batch))
 CAF_ADD_TYPE_ID(troupe, (troupe::step_closed))
 CAF_ADD_TYPE_ID(troupe, (troupe::run_closed))
 CAF_ADD_TYPE_ID(troupe, (troupe::failure_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::layer_part))
+CAF_ADD_TYPE_ID(troupe, (troupe::layer_part_taken))
+CAF_ADD_TYPE_ID(troupe, (troupe::part_written))
 CAF_END_TYPE_ID_BLOCK(troupe)
 
-// No message leaves the process yet, so none has a wire form: CAF refuses to serialize these types instead of guessing
-// one.
+// CAF serializes none of these: what leaves the process is written by a link (actors/network), in the form of
+// runtime/wire.
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::introduction)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::interrupt_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_next_message)
@@ -91,3 +95,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::slice_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::step_closed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_closed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::failure_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::layer_part)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::layer_part_taken)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::part_written)

@@ -27,8 +27,8 @@ company spawn_company(caf::actor_system& system, const setup_ptr& setup, const o
 void introduce(const company& everyone, const std::shared_ptr<const company>& seen_by_ranks,
                const std::shared_ptr<const company>& seen_by_others);
 
-/// Makes the setup of a run: plan, family, clock.
-setup_ptr make_setup(const run_spec& spec, const data_source& data, const run_options& options,
-                     std::uint32_t processors);
+/// Makes the setup of a run: plan, family, clock. Who has no scheduler needs no `data`.
+std::shared_ptr<run_setup> make_setup(const run_spec& spec, const data_source* data, const run_options& options,
+                                      std::uint32_t processors);
 
 } // namespace troupe

@@ -4,6 +4,7 @@
 #include "cli/inspect_command.hpp"
 #include "cli/schedule_command.hpp"
 #include "cli/train_command.hpp"
+#include "cli/worker_command.hpp"
 #include "model/error.hpp"
 #include "model/gemm.hpp"
 #include "runtime/nearest.hpp"
@@ -34,6 +35,7 @@ constexpr const char* examples = R"(Examples:
   troupe train --data text.txt                         a small GPT on the bytes of a file, one stage
   troupe train --data text.txt --stages 4              the same bits from four pipeline stages
   troupe train --data text.txt --checkpoint run/       keep the weights, then
+  troupe train --data text.txt --stages 4 --spawn 2    the same bits from two worker processes
   troupe generate --checkpoint run/ --prompt "Once "   hear what they have learnt
   troupe schedule 1f1b --stages 4 --microbatches 8     see a pipeline schedule before anything runs
   troupe inspect run/                                  what is in a checkpoint, with all hashes checked
@@ -111,6 +113,7 @@ int run(int argc, char** argv) {
   program.set_version_flag("--version", version_line());
   program.require_subcommand(1);
   add_train_command(program);
+  add_worker_command(program);
   add_generate_command(program);
   add_schedule_command(program);
   add_inspect_command(program);

@@ -1,9 +1,11 @@
 #include "cli/train_command.hpp"
 
+#include "actors/network/distributed_run.hpp"
 #include "actors/profile.hpp"
 #include "actors/run.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/interrupt.hpp"
+#include "cli/network_flags.hpp"
 #include "cli/progress.hpp"
 #include "cli/train_flags.hpp"
 #include "model/error.hpp"
@@ -35,6 +37,7 @@ namespace fs = std::filesystem;
 
 struct train_request {
   spec_flags flags;
+  network_flags network;
   std::string resume;
   std::string trace;
   std::string timeline;
@@ -55,6 +58,8 @@ Examples:
   troupe train --data text.txt --layers 8 --width 256 --heads 8 --seq 256 --lr 6e-4 --warmup-steps 50
   troupe train --data text.txt --stages 2 --checkpoint run/ --checkpoint-every 100
   troupe train --resume run/ --stages 4                        go on, over more stages: still the same bits
+  troupe train --data text.txt --stages 4 --spawn 2            two worker processes, two ranks each
+  troupe train --data text.txt --stages 4 --workers 10.0.0.2:7001,10.0.0.3:7001 --tls certs/10.0.0.1
   troupe train --data text.txt --stages 4 --print-spec > run.textproto
   troupe train --config run.textproto --seed 2 --report two.json --trace two.trace.json
 
@@ -105,6 +110,10 @@ void expect_fitting_flags(const train_request& request, const run_spec& spec) {
   if (request.one_thread && (pipeline.emulated() || pipeline.dispatch == dispatch_mode::reactive))
     throw spec_error(fmt::format("--one-thread: found it with {}, expected none, since no rank waits on one thread",
                                  pipeline.emulated() ? "pipeline.emulate" : "reactive pipeline.dispatch"));
+  request.network.check();
+  if (request.network.distributed() && (request.one_thread || pipeline.schedule == "reference"))
+    throw spec_error(fmt::format("--workers, --spawn: found one with {}, expected neither, since that runs on one thread",
+                                 request.one_thread ? "--one-thread" : "the reference"));
 }
 
 /// What says how one schedule is laid out means nothing to another one.
@@ -211,6 +220,17 @@ plan find_plan(const train_request& request, const run_spec& spec, const data_so
   return std::move(chosen.pipeline);
 }
 
+/// Throws CLI::RuntimeError when the user interrupted before the workers were ready.
+run_report run_on_workers(const train_request& request, const run_spec& spec, const data_source& data,
+                          const run_options& options) {
+  std::optional<local_workers> started;
+  const std::optional<run_report> report =
+      run_distributed(spec, data, options, request.network.settle(started));
+  if (!report)
+    throw CLI::RuntimeError(exit_interrupted);
+  return *report;
+}
+
 /// Runs what the spec asks for.
 run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options) {
   if (spec.pipeline.schedule == "reference")
@@ -226,7 +246,9 @@ run_report run(const train_request& request, const run_spec& spec, const data_so
   if (!request.save_schedule.empty())
     write_text_file(request.save_schedule, to_csv(chosen.order));
   options.pipeline = &chosen;
-  return request.one_thread ? run_one_thread(spec, data, options) : run_pipeline(spec, data, options);
+  if (request.one_thread)
+    return run_one_thread(spec, data, options);
+  return request.network.distributed() ? run_on_workers(request, spec, data, options) : run_pipeline(spec, data, options);
 }
 
 void train(const train_request& request) {
@@ -265,6 +287,7 @@ void add_train_command(CLI::App& program) {
   command->footer(examples);
   const auto request = std::make_shared<train_request>();
   request->flags.add_to(*command);
+  request->network.add_to(*command);
   const auto take_last = CLI::MultiOptionPolicy::TakeLast;
   command->add_flag("--print-spec", request->print_spec, "write the full run spec in force, and run nothing")
       ->group("Run spec");

@@ -48,4 +48,7 @@ int max_gemm_threads();
 /// Name and version of the library behind gemm, such as "oneDNN 2.6.3".
 std::string gemm_library();
 
+/// The instruction set that gemm uses on this machine, such as "AVX512".
+std::string gemm_instruction_set();
+
 } // namespace troupe

@@ -44,4 +44,19 @@ std::string gemm_library() {
          std::to_string(version->patch);
 }
 
+std::string gemm_instruction_set() {
+  switch (dnnl_get_effective_cpu_isa()) {
+  case dnnl_cpu_isa_sse41:
+    return "SSE4.1";
+  case dnnl_cpu_isa_avx:
+    return "AVX";
+  case dnnl_cpu_isa_avx2:
+    return "AVX2";
+  case dnnl_cpu_isa_avx512_core:
+    return "AVX512";
+  default: // newer ones and rarities; the number tells them apart
+    return "instruction set " + std::to_string(static_cast<int>(dnnl_get_effective_cpu_isa()));
+  }
+}
+
 } // namespace troupe

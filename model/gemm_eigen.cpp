@@ -46,4 +46,8 @@ std::string gemm_library() {
          std::to_string(EIGEN_MINOR_VERSION);
 }
 
+std::string gemm_instruction_set() {
+  return Eigen::SimdInstructionSetsInUse();
+}
+
 } // namespace troupe

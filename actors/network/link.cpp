@@ -211,7 +211,7 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
   state.setup = setup;
   state.connection = connection;
   state.writer.emplace(wire_precision::fp32);
-  state.reader.emplace(unidentified_limits);
+  state.reader.emplace(limits_before_hello);
   state.began = seconds_now();
   state.alive.emplace(setup.peer_timeout, state.began);
   self->configure_read(connection, caf::io::receive_policy::at_most(read_size));

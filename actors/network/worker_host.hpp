@@ -45,6 +45,9 @@ private:
     run_options options;
     std::optional<checkpoint> start;
     setup_ptr setup;
+    std::shared_ptr<std::atomic<double>> clock_offset;
+    company here; ///< the actors of this run that live here
+    bool started = false;
     std::vector<caf::actor> alive;
     std::unique_ptr<alarm_clock> alarm;
     std::shared_ptr<std::atomic<bool>> given_up;
@@ -67,7 +70,8 @@ private:
   void refuse(const caf::actor& link, error_kind kind, const std::string& text);
   void admit_neighbour(std::uint32_t worker, const caf::actor& link);
   void tell_when_connected();
-  void spawn_ranks(double clock_offset);
+  void spawn_members();
+  void open_routes_to(const caf::actor& link, const std::vector<std::uint32_t>& peer_ranks, bool schedules);
   void leave();
   void forget_if_over();
   hello introduction_of(peer_role role, std::uint32_t target) const;

@@ -93,8 +93,10 @@ struct connect_neighbours {
 struct neighbours_connected {
   friend bool operator==(const neighbours_connected&, const neighbours_connected&) = default;
 };
-/// Coordinator to worker: let the ranks begin.
+/// Coordinator to worker: let the ranks begin. Times are seconds of the clock that clock_probe asks for.
 struct start_ranks {
+  double clock_offset = 0.0; ///< added to the worker's clock gives the run's
+
   friend bool operator==(const start_ranks&, const start_ranks&) = default;
 };
 /// Coordinator to worker: the run is over.

@@ -62,7 +62,7 @@ struct outcome {
 class unruly_run {
 public:
   unruly_run(const run_spec& spec, const data_source& data, run_options options, std::uint64_t seed)
-      : chance_(seed), options_(std::move(options)), setup_(make_setup(spec, data, options_, 1)), system_(config_),
+      : chance_(seed), options_(std::move(options)), setup_(make_setup(spec, &data, options_, 1)), system_(config_),
         scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())), observer_(system_) {
     everyone_ = spawn_company(system_, setup_, caf::actor_cast<observer>(observer_), side_actors::scheduled);
     company relayed = everyone_;

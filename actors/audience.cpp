@@ -1,0 +1,94 @@
+#include "actors/audience.hpp"
+
+#include "actors/shell.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::chrono::milliseconds interrupt_poll{50};
+
+} // namespace
+
+watched_actors members_of(const company& everyone, const std::vector<std::uint32_t>& ranks_here) {
+  watched_actors named;
+  for (const std::uint32_t rank : ranks_here)
+    named.emplace_back(caf::actor_cast<caf::actor>(everyone.ranks[rank]), "rank " + std::to_string(rank));
+  named.emplace_back(caf::actor_cast<caf::actor>(everyone.scheduler), "the scheduler");
+  named.emplace_back(caf::actor_cast<caf::actor>(everyone.recorder), "the recorder");
+  named.emplace_back(caf::actor_cast<caf::actor>(everyone.store), "the store");
+  return named;
+}
+
+run_report audience::watch(const watched_actors& members, const scheduler_actor& scheduler) {
+  members_ = members;
+  scheduler_ = scheduler;
+  for (const auto& [member, name] : members_)
+    self_->monitor(member);
+  alive_ = members_.size();
+  while (!report_ && !failure_)
+    receive_one();
+  for (const auto& [member, name] : members_)
+    caf::anon_send_exit(member, caf::exit_reason::user_shutdown);
+  while (alive_ > 0)
+    receive_one();
+  if (failure_)
+    throw_error(failure_->kind, failure_->text);
+  return *report_->report;
+}
+
+std::optional<workers_ready> audience::await_workers() {
+  while (!workers_ && !failure_ && !interrupted())
+    receive_one();
+  if (failure_)
+    throw_error(failure_->kind, failure_->text);
+  return workers_;
+}
+
+void audience::await_left() {
+  while (!left_)
+    receive_one();
+}
+
+void audience::receive_one() {
+  const auto ordered = [this](auto act) {
+    const handler_scope scope(mailbox_of(self_));
+    act();
+  };
+  self_->receive([&](const run_finished& in) { ordered([&] { report_ = in; }); },
+                 [&](const failure_message& in) { ordered([&] { note_failure(in); }); },
+                 [&](const workers_ready& in) { ordered([&] { workers_ = in; }); },
+                 [&](const left_run&) { ordered([&] { left_ = true; }); },
+                 [&](const caf::down_msg& in) { note_down(in); },
+                 caf::after(interrupt_poll) >>
+                     [&] {
+                       if (interrupt_sent_ || !scheduler_ || !interrupted())
+                         return;
+                       interrupt_sent_ = true;
+                       tell(*scheduler_, interrupt_message{});
+                     });
+}
+
+/// The first failure is the cause; others follow from it.
+void audience::note_failure(const failure_message& in) {
+  if (!failure_)
+    failure_ = in;
+}
+
+void audience::note_down(const caf::down_msg& in) {
+  --alive_;
+  if (report_ || failure_) // An exception's own failure_message was sent before this one.
+    return;
+  const auto lost =
+      std::ranges::find_if(members_, [&](const auto& member) { return member.first.address() == in.source; });
+  note_failure({error_kind::run, (lost == members_.end() ? "an actor" : lost->second) + " ended before the run did"});
+}
+
+bool audience::interrupted() const {
+  return options_.interrupts != nullptr && *options_.interrupts > 0;
+}
+
+} // namespace troupe

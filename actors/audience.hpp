@@ -1,0 +1,53 @@
+// The observer of a run: the thread that asked for it, which waits for its end.
+#pragma once
+
+#include "actors/interfaces.hpp"
+#include "actors/network/messages.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace troupe {
+
+/// Who is watched, and its name in messages.
+using watched_actors = std::vector<std::pair<caf::actor, std::string>>;
+
+/// All of a company that lives in this process.
+watched_actors members_of(const company& everyone, const std::vector<std::uint32_t>& ranks_here);
+
+class audience {
+public:
+  audience(caf::actor_system& system, const run_options& options) : self_(system), options_(options) {}
+
+  observer handle() { return caf::actor_cast<observer>(self_); }
+
+  /// Waits for the end of the run and of all `members`. Throws the first failure.
+  run_report watch(const watched_actors& members, const scheduler_actor& scheduler);
+
+  /// Waits until a coordinator has its workers; nothing when the user interrupts first. Throws the first failure.
+  std::optional<workers_ready> await_workers();
+  /// Waits until a coordinator has let go of its workers.
+  void await_left();
+
+private:
+  void receive_one();
+  void note_failure(const failure_message& in);
+  void note_down(const caf::down_msg& in);
+  bool interrupted() const;
+
+  caf::scoped_actor self_;
+  const run_options& options_;
+  watched_actors members_;
+  std::optional<scheduler_actor> scheduler_;
+  std::optional<run_finished> report_;
+  std::optional<failure_message> failure_;
+  std::optional<workers_ready> workers_;
+  bool left_ = false;
+  std::size_t alive_ = 0;
+  bool interrupt_sent_ = false;
+};
+
+} // namespace troupe

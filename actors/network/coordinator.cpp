@@ -1,0 +1,27 @@
+#include "actors/network/coordinator.hpp"
+
+#include "actors/network/worker_claims.hpp"
+#include "actors/shell.hpp"
+
+namespace troupe {
+
+coordinator_state::coordinator_state() = default;
+coordinator_state::~coordinator_state() = default;
+
+caf::behavior coordinator(caf::stateful_actor<coordinator_state>* self, const setup_ptr& setup,
+                          const coordinator_setup_of_workers& workers, const observer& watcher) {
+  guard(self, watcher, "the coordinator");
+  self->state.claims = std::make_unique<worker_claims>(self, setup, workers, watcher);
+  self->state.claims->claim();
+  return {
+      on<peer_connected>(self, [self](const peer_connected& in) { self->state.claims->connected(in); }),
+      on<connecting_failed>(self, [self](const connecting_failed& in) { self->state.claims->failed(in); }),
+      on<link_ready>(self, [self](const link_ready& in) { self->state.claims->ready(in); }),
+      on<peer_said>(self, [self](const peer_said& in) { self->state.claims->said(in); }),
+      on<peer_lost>(self, [self](const peer_lost& in) { self->state.claims->lost(in); }),
+      on<begin_run>(self, [self](const begin_run& in) { self->state.claims->begin(in); }),
+      on<leave_run>(self, [self](const leave_run&) { self->state.claims->leave(); }),
+  };
+}
+
+} // namespace troupe

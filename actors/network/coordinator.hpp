@@ -1,0 +1,42 @@
+// The coordinator: claims workers for one run, checks them, gives each its ranks, and watches them. Tensors of the run
+// never pass through it; the scheduler, the recorder and the store live beside it.
+#pragma once
+
+#include "actors/network/link.hpp"
+#include "runtime/network_address.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace troupe {
+
+/// Whether workers may compute differently from each other, which may change bits.
+enum class arithmetic_rule { equal, any };
+
+struct coordinator_setup_of_workers {
+  std::vector<network_address> workers;
+  std::shared_ptr<const tls_identity> tls; ///< null: none
+  double peer_timeout = 5.0;               ///< seconds
+  double connect_timeout = 30.0;           ///< seconds
+  checkpoint_route checkpoints = checkpoint_route::shared;
+  arithmetic_rule arithmetic = arithmetic_rule::equal;
+};
+
+class worker_claims;
+
+struct coordinator_state {
+  coordinator_state();
+  coordinator_state(const coordinator_state&) = delete;
+  coordinator_state& operator=(const coordinator_state&) = delete;
+  ~coordinator_state();
+  static constexpr const char* name = "coordinator";
+  std::unique_ptr<worker_claims> claims;
+};
+
+/// Tells `watcher` workers_ready, or a failure_message that names the worker; takes begin_run, and leave_run, after
+/// which it answers with left_run. Needs a thread of its own: it reads from disk.
+caf::behavior coordinator(caf::stateful_actor<coordinator_state>* self, const setup_ptr& setup,
+                          const coordinator_setup_of_workers& workers, const observer& watcher);
+
+} // namespace troupe

@@ -1,0 +1,19 @@
+#include "actors/network/peers.hpp"
+
+#include <fmt/format.h>
+
+namespace troupe {
+
+caf::actor spawn_link(caf::actor_system& system, int socket, const link_setup& setup) {
+  return caf::actor_cast<caf::actor>(system.middleman().spawn_broker(connected_link, socket, setup));
+}
+
+std::string short_name(const run_id& run) {
+  return fmt::format("{:02x}{:02x}{:02x}{:02x}", run[0], run[1], run[2], run[3]);
+}
+
+wire_precision precision_of(const run_spec&) {
+  return wire_precision::fp32;
+}
+
+} // namespace troupe

@@ -1,0 +1,365 @@
+#include "actors/network/worker_host.hpp"
+
+#include "actors/network/connector.hpp"
+#include "actors/network/peers.hpp"
+#include "actors/network/worker_store.hpp"
+#include "actors/run.hpp"
+#include "actors/shell.hpp"
+#include "actors/stage.hpp"
+#include "runtime/network/fingerprint.hpp"
+#include "runtime/network/placement.hpp"
+#include "runtime/network/run_limits.hpp"
+#include "runtime/run_spec.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include <unistd.h>
+
+namespace troupe {
+
+namespace {
+
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+} // namespace
+
+worker_host::worker_host(self_pointer self, worker_setup setup, observer watcher)
+    : self_(self), setup_(std::move(setup)), watcher_(std::move(watcher)) {}
+
+// What links and connectors tell
+
+void worker_host::ready(const link_ready& in) {
+  if (!run_)
+    return;
+  for (const auto& [number, link] : run_->introducing) // a link that we made: we speak first
+    if (link == in.link)
+      say(in.link, introduction_of(peer_role::neighbour, number));
+}
+
+void worker_host::said(const peer_said& in) {
+  if (ending_)
+    return;
+  std::visit([&](const auto& message) { said_by(in.link, message); }, in.what);
+}
+
+void worker_host::lost(const peer_lost& in) {
+  if (!run_)
+    return;
+  if (in.link == run_->coordinator) {
+    if (!run_->leaving)
+      note(fmt::format("lost the coordinator: it {}", in.reason));
+    run_->coordinator = nullptr;
+    leave();
+    return;
+  }
+  for (auto* links : {&run_->neighbours, &run_->introducing})
+    for (auto at = links->begin(); at != links->end(); ++at)
+      if (at->second == in.link) {
+        const std::uint32_t number = at->first;
+        links->erase(at);
+        if (!run_->leaving) {
+          note(fmt::format("lost worker {}: it {}", place_of(number), in.reason));
+          say(run_->coordinator, link_lost{number, in.reason});
+        }
+        forget_if_over();
+        return;
+      }
+}
+
+void worker_host::connected(const peer_connected& in) {
+  if (!run_ || run_->leaving || !run_->task) {
+    ::close(in.socket);
+    return;
+  }
+  const network_address address = parse_address(run_->task->workers[in.number].address, "worker");
+  run_->introducing[in.number] =
+      spawn_link(self_->system(), in.socket,
+                 link_setup{.owner = caf::actor(self_),
+                            .tls = setup_.tls,
+                            .side = tls_side::client,
+                            .expected_host = address.host,
+                            .peer_timeout = run_->task->peer_timeout_seconds});
+}
+
+void worker_host::failed(const connecting_failed& in) {
+  if (!run_ || run_->leaving)
+    return;
+  note(fmt::format("worker {} {}", place_of(in.number), in.reason));
+  say(run_->coordinator, link_lost{in.number, in.reason});
+}
+
+// What peers say
+
+template <class Message>
+void worker_host::said_by(const caf::actor& link, const Message&) {
+  refuse(link, error_kind::protocol,
+         fmt::format("a worker was sent {}, which is not for it", name_of(wire_message(Message{}))));
+}
+
+void worker_host::said_by(const caf::actor& link, const hello& in) {
+  if (in.protocol != wire_protocol)
+    return refuse(link, error_kind::protocol,
+                  fmt::format("protocol {} (troupe {}) was found, this worker speaks protocol {} (troupe {})",
+                              in.protocol, in.version, wire_protocol, TROUPE_VERSION));
+  if (in.role == peer_role::coordinator)
+    claim(link, in);
+  else if (in.role == peer_role::neighbour)
+    greet_neighbour(link, in);
+  else
+    refuse(link, error_kind::protocol, "a worker called a worker, expected a coordinator or a neighbour");
+}
+
+void worker_host::claim(const caf::actor& link, const hello& in) {
+  if (run_)
+    return refuse(link, error_kind::run, fmt::format("this worker is busy with run {}", short_name(run_->id)));
+  run_.emplace();
+  run_->id = in.run;
+  run_->coordinator = link;
+  run_->given_up = std::make_shared<std::atomic<bool>>(false);
+  run_->alarm = std::make_unique<alarm_clock>();
+  tell_link(link, identify_peer{limits_before_assignment});
+  hello answer = introduction_of(peer_role::worker, 0);
+  say(link, std::move(answer));
+  note(fmt::format("run {}: claimed", short_name(run_->id)));
+}
+
+void worker_host::greet_neighbour(const caf::actor& link, const hello& in) {
+  if (!run_ || run_->leaving || !run_->task || run_->id != in.run)
+    return refuse(link, error_kind::run,
+                  fmt::format("run {} was found, expected {}", short_name(in.run),
+                              run_ && run_->task ? "run " + short_name(run_->id) : "none"));
+  if (in.target_worker != run_->task->worker || !run_->partners.contains(in.source_worker) ||
+      run_->neighbours.contains(in.source_worker))
+    return refuse(link, error_kind::protocol,
+                  fmt::format("worker {} calling worker {} was found, expected a neighbour that has not called yet, and "
+                              "worker {}",
+                              in.source_worker, in.target_worker, run_->task->worker));
+  say(link, introduction_of(peer_role::neighbour, in.source_worker));
+  admit_neighbour(in.source_worker, link);
+}
+
+void worker_host::said_by(const caf::actor& link, const assignment& in) {
+  if (!from_coordinator(link) || run_->task)
+    return refuse(link, error_kind::protocol, "an assignment was found, expected it once, from the coordinator");
+  if (in.run != run_->id)
+    return refuse(link, error_kind::protocol, "an assignment of another run was found");
+  try {
+    validate(in.spec);
+    run_->task = in;
+    run_->options = {};
+    if (!in.resume_directory.empty() && !in.resume_through_coordinator) {
+      std::vector<std::string> warnings;
+      run_->start = checkpoint::open_latest(in.resume_directory, warnings);
+      if (run_->start->steps_done() != in.steps_done)
+        throw checkpoint_error(fmt::format("{}: found a checkpoint after {} steps, expected the coordinator's after {}",
+                                           in.resume_directory, run_->start->steps_done(), in.steps_done));
+      run_->options.resume = &*run_->start;
+    }
+    run_->options.pipeline = &run_->task->pipeline;
+    const auto offset = run_->clock_offset = std::make_shared<std::atomic<double>>(0.0);
+    const auto setup = make_setup(in.spec, nullptr, run_->options, usable_processors());
+    setup->clock = [offset] { return steady_seconds() + *offset; };
+    run_->setup = setup;
+  } catch (const error& e) {
+    refuse(link, e.kind(), e.what());
+    return leave();
+  }
+  for (const std::uint32_t rank : in.workers[in.worker].ranks)
+    for (const std::uint32_t other : neighbours_of(in.pipeline, rank))
+      for (std::uint32_t number = 0; number < in.workers.size(); ++number)
+        if (number != in.worker && std::ranges::count(in.workers[number].ranks, other) > 0)
+          run_->partners.insert(number);
+  spawn_members();
+  note(fmt::format("run {}: worker {} of {}, ranks {}", short_name(run_->id), in.worker, in.workers.size(),
+                   fmt::join(in.workers[in.worker].ranks, ",")));
+  say(link, assignment_taken{});
+}
+
+/// Of two neighbours the one with the smaller number calls.
+void worker_host::said_by(const caf::actor& link, const connect_neighbours&) {
+  if (!from_coordinator(link) || !run_->task || run_->connecting)
+    return refuse(link, error_kind::protocol, "connect_neighbours was found, expected it once, after an assignment");
+  run_->connecting = true;
+  for (const std::uint32_t number : run_->partners)
+    if (number > run_->task->worker)
+      self_->spawn<caf::detached>(connector,
+                                  connector_setup{caf::actor(self_), number,
+                                                  parse_address(run_->task->workers[number].address, "worker"),
+                                                  setup_.connect_timeout, run_->given_up});
+  tell_when_connected();
+}
+
+void worker_host::admit_neighbour(std::uint32_t worker, const caf::actor& link) {
+  run_->neighbours[worker] = link;
+  run_->introducing.erase(worker);
+  open_routes_to(link, run_->task->workers[worker].ranks, false);
+  tell_when_connected();
+}
+
+void worker_host::tell_when_connected() {
+  if (!run_->connecting || run_->connected_told || run_->neighbours.size() < run_->partners.size())
+    return;
+  run_->connected_told = true;
+  say(run_->coordinator, neighbours_connected{});
+}
+
+void worker_host::said_by(const caf::actor& link, const clock_probe& in) {
+  if (!from_coordinator(link))
+    return refuse(link, error_kind::protocol, "clock_probe was found, expected it from the coordinator");
+  say(link, clock_answer{in.sent, steady_seconds()});
+}
+
+void worker_host::said_by(const caf::actor& link, const start_ranks& in) {
+  if (!from_coordinator(link) || !run_->connected_told || run_->started)
+    return refuse(link, error_kind::protocol, "start_ranks was found, expected it once, after neighbours_connected");
+  run_->started = true;
+  *run_->clock_offset = in.clock_offset;
+  auto everyone = std::make_shared<company>();
+  everyone->ranks = run_->here.ranks;
+  for (const auto& [number, neighbour] : run_->neighbours)
+    for (const std::uint32_t rank : run_->task->workers[number].ranks)
+      everyone->ranks[rank] = caf::actor_cast<stage_actor>(neighbour);
+  everyone->scheduler = caf::actor_cast<scheduler_actor>(run_->coordinator);
+  everyone->recorder = caf::actor_cast<recorder_actor>(run_->coordinator);
+  everyone->store = run_->here.store;
+  everyone->alarm = run_->alarm.get();
+  for (const std::uint32_t rank : run_->task->workers[run_->task->worker].ranks)
+    tell(everyone->ranks[rank], introduction{everyone});
+}
+
+void worker_host::said_by(const caf::actor& link, const release&) {
+  if (!from_coordinator(link))
+    return refuse(link, error_kind::protocol, "release was found, expected it from the coordinator");
+  leave();
+}
+
+void worker_host::said_by(const caf::actor& link, const refusal& in) {
+  if (!run_)
+    return;
+  for (const auto& [number, other] : run_->introducing)
+    if (other == link) {
+      note(fmt::format("worker {} refuses: {}", place_of(number), in.text));
+      say(run_->coordinator, link_lost{number, "refuses: " + in.text});
+    }
+}
+
+// The run
+
+/// The actors exist before any peer can reach them; they begin with their introduction.
+void worker_host::spawn_members() {
+  const assignment& task = *run_->task;
+  const observer self = caf::actor_cast<observer>(caf::actor(self_));
+  const auto watch = [&](const caf::actor& member) {
+    self_->monitor(member);
+    run_->alive.push_back(member);
+  };
+  run_->here.ranks.resize(run_->setup->pipeline.ranks());
+  for (const std::uint32_t rank : task.workers[task.worker].ranks) {
+    run_->here.ranks[rank] = self_->system().spawn(stage, run_->setup, rank, self);
+    watch(caf::actor_cast<caf::actor>(run_->here.ranks[rank]));
+  }
+  run_->here.store = self_->system().spawn<caf::detached>(worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
+  watch(caf::actor_cast<caf::actor>(run_->here.store));
+  open_routes_to(run_->coordinator, {}, true);
+}
+
+void worker_host::open_routes_to(const caf::actor& link, const std::vector<std::uint32_t>& peer_ranks, bool schedules) {
+  auto routes = std::make_shared<link_routes>();
+  routes->here = run_->here;
+  routes->peer_ranks.insert(peer_ranks.begin(), peer_ranks.end());
+  routes->peer_schedules = schedules;
+  const run_setup& setup = *run_->setup;
+  tell_link(link, identify_peer{});
+  tell_link(link, open_routes{routes, limits_of(setup.spec, *setup.family, setup.pipeline), precision_of(setup.spec)});
+}
+
+void worker_host::member_failed(const failure_message& in) {
+  if (!run_ || run_->leaving)
+    return;
+  note(in.text);
+  say(run_->coordinator, in);
+}
+
+void worker_host::member_ended(const caf::actor_addr& who) {
+  if (!run_)
+    return;
+  std::erase_if(run_->alive, [&](const caf::actor& one) { return one.address() == who; });
+  if (!run_->leaving) // an exception's own failure_message was sent before
+    say(run_->coordinator, failure_message{error_kind::run, "an actor of a worker ended before the run did"});
+  forget_if_over();
+}
+
+void worker_host::leave() {
+  if (!run_ || run_->leaving)
+    return forget_if_over();
+  run_->leaving = true;
+  *run_->given_up = true;
+  for (const caf::actor& one : run_->alive)
+    caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
+  for (auto* links : {&run_->neighbours, &run_->introducing})
+    for (const auto& [number, link] : *links)
+      tell_link(link, close_link{});
+  if (run_->coordinator)
+    tell_link(run_->coordinator, close_link{});
+  forget_if_over();
+}
+
+void worker_host::forget_if_over() {
+  if (!run_ || !run_->leaving || !run_->alive.empty() || run_->coordinator || !run_->neighbours.empty() ||
+      !run_->introducing.empty())
+    return;
+  note(fmt::format("run {}: over, waiting for the next", short_name(run_->id)));
+  run_.reset();
+  if (ending_)
+    tell(watcher_, left_run{});
+}
+
+void worker_host::end() {
+  ending_ = true;
+  if (!run_) {
+    tell(watcher_, left_run{});
+    return;
+  }
+  if (run_->coordinator && !run_->leaving)
+    say(run_->coordinator, failure_message{error_kind::run, "a worker was told to end"});
+  leave();
+}
+
+// Small things
+
+bool worker_host::from_coordinator(const caf::actor& link) const {
+  return run_ && !run_->leaving && run_->coordinator == link;
+}
+
+void worker_host::refuse(const caf::actor& link, error_kind kind, const std::string& text) {
+  note("refused a peer: " + text);
+  say(link, refusal{kind, text});
+  tell_link(link, close_link{});
+}
+
+hello worker_host::introduction_of(peer_role role, std::uint32_t target) const {
+  hello made{.protocol = wire_protocol,
+             .version = TROUPE_VERSION,
+             .role = role,
+             .run = run_->id,
+             .source_worker = run_->task ? run_->task->worker : 0,
+             .target_worker = target};
+  made.arithmetic = fingerprint_here();
+  return made;
+}
+
+std::string worker_host::place_of(std::uint32_t worker) const {
+  return run_->task->workers[worker].address;
+}
+
+void worker_host::note(const std::string& text) const {
+  if (setup_.on_event)
+    setup_.on_event(text);
+}
+
+} // namespace troupe
