@@ -42,9 +42,10 @@ std::string text_of_address(const ASN1_OCTET_STRING& address) {
   return text.data();
 }
 
-/// The text within printable's quotes.
+/// The text within printable's quotes, with room for the longest host name.
 std::string unquoted(std::string_view text) {
-  const std::string quoted = printable(text);
+  constexpr std::size_t longest = 255;
+  const std::string quoted = printable(text, longest);
   return quoted.substr(1, quoted.size() - 2);
 }
 

@@ -76,6 +76,8 @@ std::string explain(const tls_failure& failure) {
     return "TLS: " + explain_alert(reason - SSL_AD_REASON_OFFSET);
   if (const std::string known = explain_reason(reason, failure.established); !known.empty())
     return "TLS: " + known;
+  if (last == 0)
+    return "TLS: the peer has closed the session before it was established";
   return failure.established ? fmt::format("TLS: found a record that is not as the peer made it ({}), expected bytes "
                                            "that nobody has changed",
                                            text)

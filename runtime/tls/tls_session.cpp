@@ -109,12 +109,14 @@ struct tls_session::state {
   /// Binds the caller's bytes for the time of one call.
   template <typename Call>
   void with(std::span<const char> incoming, std::vector<char>& wire, const Call& call);
+  void shake_hands();
   void read_records(std::vector<char>& plain);
 
   caller_bytes ends;
   refused_certificate refused;
   std::string expected_host;
-  std::string failure; ///< empty: none
+  std::string failure;      ///< empty: none
+  bool established = false; ///< ever
   bool closed_by_peer = false;
   std::uint64_t records_per_key = 0;
   std::uint64_t records_left = 0; ///< until the next key
@@ -122,7 +124,6 @@ struct tls_session::state {
 };
 
 void tls_session::state::fail() {
-  const bool established = SSL_is_init_finished(ssl.get()) == 1;
   failure = ends.out_of_memory
                 ? "TLS: out of memory"
                 : explain({.refused = refused, .expected_host = expected_host, .established = established});
@@ -180,11 +181,14 @@ tls_session& tls_session::operator=(tls_session&&) noexcept = default;
 tls_session::~tls_session() = default;
 
 void tls_session::start(std::vector<char>& wire) {
-  state_->with({}, wire, [this] {
-    SSL* ssl = state_->ssl.get();
-    if (const int done = SSL_do_handshake(ssl); done != 1 && SSL_get_error(ssl, done) != SSL_ERROR_WANT_READ)
-      state_->fail();
-  });
+  state_->with({}, wire, [this] { state_->shake_hands(); });
+}
+
+void tls_session::state::shake_hands() {
+  const int done = SSL_do_handshake(ssl.get());
+  established = done == 1;
+  if (!established && SSL_get_error(ssl.get(), done) != SSL_ERROR_WANT_READ)
+    fail();
 }
 
 void tls_session::receive(std::span<const char> bytes, std::vector<char>& plain, std::vector<char>& wire) {
@@ -193,7 +197,9 @@ void tls_session::receive(std::span<const char> bytes, std::vector<char>& plain,
 }
 
 void tls_session::state::read_records(std::vector<char>& plain) {
-  while (true) {
+  if (!established)
+    shake_hands();
+  while (established) {
     const std::size_t before = plain.size();
     std::size_t count = 0;
     plain.resize(before + largest_record);
@@ -210,7 +216,7 @@ void tls_session::state::read_records(std::vector<char>& plain) {
 }
 
 void tls_session::send(std::span<const char> plain, std::vector<char>& wire) {
-  TROUPE_CHECK(SSL_is_init_finished(state_->ssl.get()) == 1 || !state_->failure.empty(), "data wait for the handshake");
+  TROUPE_CHECK(state_->established || !state_->failure.empty(), "data wait for the handshake");
   TROUPE_CHECK((SSL_get_shutdown(state_->ssl.get()) & SSL_SENT_SHUTDOWN) == 0, "nothing follows close");
   state_->with({}, wire, [&] {
     SSL* ssl = state_->ssl.get();
@@ -240,7 +246,7 @@ void tls_session::close(std::vector<char>& wire) {
 }
 
 bool tls_session::established() const {
-  return state_->failure.empty() && SSL_is_init_finished(state_->ssl.get()) == 1;
+  return state_->established && state_->failure.empty();
 }
 
 std::string tls_session::peer_name() const {

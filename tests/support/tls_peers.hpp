@@ -130,12 +130,13 @@ inline tls_pair pair_of(const tls_identity& client, const tls_identity& server, 
           .server = tls_session(server, tls_side::server, {})};
 }
 
-/// A TLS peer made of OpenSSL alone, which verifies nothing.
+/// A TLS peer made of OpenSSL alone, which verifies nothing unless told to.
 class lawless_peer {
 public:
   struct manner {
     std::optional<certificate_and_key> shows{};
     std::vector<std::string> also_shows{}; ///< certificates on the way to the CA
+    std::optional<std::string> trusts{};   ///< a CA by which it verifies its peer
     int version = TLS1_3_VERSION;
     const char* cipher_suites = "TLS_AES_256_GCM_SHA384";
   };
@@ -150,6 +151,10 @@ public:
     }
     for (const std::string& one : how.also_shows)
       SSL_CTX_add1_chain_cert(context_.get(), read_certificate(one, "shown").get());
+    if (how.trusts) {
+      X509_STORE_add_cert(SSL_CTX_get_cert_store(context_.get()), read_certificate(*how.trusts, "trusted").get());
+      SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+    }
     ssl_.reset(SSL_new(context_.get()));
     SSL_set_bio(ssl_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     if (side == tls_side::client)
