@@ -1,4 +1,5 @@
 // The program's front: which command runs, and how its errors look from outside.
+#include "cli/certs_command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/generate_command.hpp"
 #include "cli/inspect_command.hpp"
@@ -117,6 +118,7 @@ int run(int argc, char** argv) {
   add_generate_command(program);
   add_schedule_command(program);
   add_inspect_command(program);
+  add_certs_command(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& asked) { // --help, --version
