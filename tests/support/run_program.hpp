@@ -4,10 +4,13 @@
 #include <array>
 #include <csignal>
 #include <fcntl.h>
+#include <fstream>
+#include <iterator>
 #include <poll.h>
 #include <stdexcept>
 #include <string>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -69,6 +72,16 @@ public:
     return true;
   }
 
+  /// The first line of the output, without its end; blocks until it is whole.
+  std::string first_line() {
+    while (result_.out.find('\n') == std::string::npos && read_some()) {
+    }
+    return result_.out.substr(0, result_.out.find('\n'));
+  }
+
+  /// What has come so far.
+  const std::string& error_output() const { return result_.err; }
+  pid_t process() const { return child_; }
   void send(int signal) const { ::kill(child_, signal); }
 
   /// Reads both outputs to their end and waits for the child.
@@ -111,6 +124,28 @@ private:
 
 inline program_result run_program(const std::vector<std::string>& arguments) {
   return running_program(arguments).finish();
+}
+
+/// The processes that `parent` has started and that have not ended.
+inline std::vector<pid_t> children_of(pid_t parent) {
+  std::vector<pid_t> found;
+  const std::string name = std::to_string(parent);
+  std::ifstream list("/proc/" + name + "/task/" + name + "/children");
+  for (pid_t one = 0; list >> one;)
+    found.push_back(one);
+  return found;
+}
+
+/// Blocks until the process has ended (a test that waits for ever is stopped by CTest).
+inline bool is_gone_in_the_end(pid_t process) {
+  while (::kill(process, 0) == 0) {
+    std::ifstream status("/proc/" + std::to_string(process) + "/stat");
+    const std::string text{std::istreambuf_iterator<char>(status), {}};
+    if (text.find(") Z ") != std::string::npos) // its parent has not looked yet
+      return true;
+    std::this_thread::yield();
+  }
+  return true;
 }
 
 } // namespace troupe::test
