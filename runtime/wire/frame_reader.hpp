@@ -18,7 +18,7 @@ public:
   frame_reader& operator=(frame_reader&&) noexcept;
   ~frame_reader();
 
-  /// Both hold from the next message on; `deliver` may call them.
+  /// Both hold for what is read from now on; `deliver` may call them, and it is best done there, between two messages.
   void set_limits(const wire_limits& limits);
   void set_precision(wire_precision precision);
 

@@ -2,22 +2,20 @@
 // frame. docs/wire.md describes the frame.
 #pragma once
 
+#include "runtime/wire/payload.hpp"
 #include "runtime/wire/wire_message.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <string>
 #include <vector>
 
 namespace troupe {
 
-struct outgoing_message;
-
 class frame_writer {
 public:
-  explicit frame_writer(wire_precision precision = wire_precision::fp32);
-  frame_writer(frame_writer&&) noexcept;
-  frame_writer& operator=(frame_writer&&) noexcept;
-  ~frame_writer();
+  explicit frame_writer(wire_precision precision = wire_precision::fp32) : precision_(precision) {}
 
   /// Of the messages put from now on.
   void set_precision(wire_precision precision) { precision_ = precision; }
@@ -27,14 +25,26 @@ public:
   void put(const wire_message& message);
 
   bool empty() const { return waiting_.empty(); }
-  /// Appends the next frame, at most 1 MiB and 64 KiB long. Only when not empty.
+  /// Appends the next frame, of at most largest_frame bytes. Only when not empty.
   void write_next(std::vector<char>& out);
   /// Bytes of all messages that are not written yet, without the frames' prefixes and the like.
   std::uint64_t waiting_bytes() const { return waiting_bytes_; }
 
 private:
+  /// The message at the front may be written in part.
+  struct waiting_message {
+    std::string body;               ///< see message_parts
+    std::uint64_t record_bytes = 0; ///< all of the body, or 0: it goes into the first frame's head
+    std::uint64_t block_bytes = 0;
+    std::uint64_t written = 0; ///< of the payload
+    std::deque<block_source> blocks = {};
+    std::uint64_t block_written = 0; ///< of the front block
+    std::uint64_t payload_bytes() const { return record_bytes + block_bytes; }
+  };
+  static void append_payload(waiting_message& from, std::uint64_t bytes, std::vector<char>& out);
+
   wire_precision precision_;
-  std::deque<outgoing_message> waiting_;
+  std::deque<waiting_message> waiting_;
   std::uint64_t next_sequence_ = 0;
   std::uint64_t waiting_bytes_ = 0;
 };

@@ -24,20 +24,23 @@ using wire_message =
 /// "activation_message"; for messages about messages.
 const char* name_of(const wire_message& message);
 
-/// What a reader accepts of one message. Only what a run needs: a peer can make us hold this much, times a small factor
-/// for the record, which is decoded as a whole.
+/// What a reader accepts of one message; no more than the run needs, as a peer can make us hold this much.
 struct wire_limits {
   std::uint64_t message_bytes = 0; ///< of its tensors and tokens, as they lie in memory
-  std::uint64_t tensors = 0;       ///< their number
-  std::uint64_t record_bytes = 0;  ///< of what does not fit into a frame's header: long lists, such as a schedule
-  /// Indexes of ranks, stages and layers must be below these.
+  std::uint64_t tensors = 0;       ///< their number, blocks of tokens included
+  /// Of what does not fit into a frame's head: long lists, such as a schedule. Lists made of nothing but empty entries
+  /// take up to about 40 times as much when they are decoded.
+  std::uint64_t record_bytes = 0;
+  /// Indexes of workers, ranks, stages and layers must be below these. Those inside a hello are the receiver's to
+  /// check, those of an assignment are checked against its own plan.
+  std::uint32_t workers = 0;
   std::uint32_t ranks = 0;
   std::uint32_t stages = 0;
   std::uint32_t layers = 0;
 };
 
-/// Before the peer has proved who it is: a hello or a refusal.
-inline constexpr wire_limits limits_before_hello{};
+/// Before the peer has said who it is: a hello or a refusal.
+inline constexpr wire_limits limits_before_hello{.record_bytes = std::uint64_t{128} << 10};
 /// Until a run is assigned: an assignment of up to `record_bytes`.
 inline constexpr wire_limits limits_before_assignment{.record_bytes = std::uint64_t{64} << 20};
 

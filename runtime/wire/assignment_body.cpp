@@ -1,0 +1,110 @@
+// The largest body: what a worker has to know of the run.
+#include "runtime/run_rules.hpp"
+#include "runtime/run_spec_proto.hpp"
+#include "runtime/wire/control_body.hpp"
+#include "runtime/wire/plan_proto.hpp"
+#include "runtime/wire/wire.pb.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace troupe {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& message) {
+  throw protocol_error("assignment: " + message);
+}
+
+run_spec to_spec(const proto::RunSpec& from) {
+  try {
+    run_spec spec = from_message(from);
+    proto::RunSpec again;
+    to_message(spec, again);
+    if (again.SerializeAsString() != from.SerializeAsString())
+      refuse("found a run spec that lacks fields, expected all of them");
+    return spec;
+  } catch (const spec_error& failure) {
+    refuse(failure.what());
+  }
+}
+
+/// Every rank lives in one place.
+std::vector<worker_place> to_places(const proto::Assignment& from, std::uint32_t ranks) {
+  std::vector<worker_place> places;
+  std::vector<bool> placed(ranks, false);
+  for (const proto::WorkerPlace& one : from.workers()) {
+    worker_place& place = places.emplace_back();
+    place.address = name_in(one.address(), "an address");
+    for (const std::uint32_t rank : one.ranks()) {
+      if (rank >= ranks || placed[rank])
+        refuse(
+            fmt::format("found rank {} on worker {}, expected each of {} ranks once", rank, places.size() - 1, ranks));
+      placed[rank] = true;
+      place.ranks.push_back(rank);
+    }
+  }
+  const auto homeless = std::ranges::find(placed, false);
+  if (homeless != placed.end())
+    refuse(fmt::format("found no worker for rank {}, expected one", homeless - placed.begin()));
+  return places;
+}
+
+/// What a plan and the spec that it was made for have in common.
+void require_fit(const plan& pipeline, const run_spec& spec) {
+  const std::uint32_t microbatches = pipeline.order.microbatches;
+  if (microbatches != spec.training.microbatches)
+    refuse(fmt::format("found a schedule of {} microbatches, expected {}, as training.microbatches says", microbatches,
+                       spec.training.microbatches));
+  const std::uint32_t groups = gradient_groups_of(spec, pipeline.order.copies());
+  if (pipeline.gradient_groups != groups)
+    refuse(fmt::format("found {} groups of gradients, expected {}, as training.gradient_groups says",
+                       pipeline.gradient_groups, groups));
+}
+
+} // namespace
+
+void encode(const assignment& from, body_writer& out) {
+  proto::Assignment& to = *out.body().mutable_assignment();
+  to.set_run(std::string(from.run.begin(), from.run.end()));
+  to.set_worker(from.worker);
+  for (const worker_place& one : from.workers) {
+    proto::WorkerPlace& place = *to.add_workers();
+    place.set_address(name_in(one.address, "an address"));
+    place.mutable_ranks()->Add(one.ranks.begin(), one.ranks.end());
+  }
+  to_message(from.spec, *to.mutable_spec());
+  to_message(from.pipeline, *to.mutable_plan());
+  to.set_peer_timeout_seconds(from.peer_timeout_seconds);
+  to.set_checkpoints(static_cast<std::uint32_t>(from.checkpoints));
+  to.set_resume_directory(text_in(from.resume_directory, "a directory"));
+  to.set_steps_done(from.steps_done);
+  to.set_resume_through_coordinator(from.resume_through_coordinator);
+}
+
+assignment decode_assignment(const body_reader& in) {
+  const proto::Assignment& from = in.body.assignment();
+  assignment to;
+  if (from.run().size() != to.run.size())
+    refuse(fmt::format("found a run of {} bytes, expected {}", from.run().size(), to.run.size()));
+  std::ranges::copy(from.run(), to.run.begin());
+  to.spec = to_spec(from.spec());
+  to.pipeline = from_message(from.plan());
+  require_fit(to.pipeline, to.spec);
+  to.workers = to_places(from, to.pipeline.ranks());
+  if (from.worker() >= to.workers.size())
+    refuse(fmt::format("found worker {}, expected one below {}", from.worker(), to.workers.size()));
+  to.worker = from.worker();
+  to.peer_timeout_seconds = from.peer_timeout_seconds();
+  if (!std::isfinite(to.peer_timeout_seconds) || to.peer_timeout_seconds < 0.0)
+    refuse(fmt::format("found a peer timeout of {} seconds, expected a number from 0", to.peer_timeout_seconds));
+  to.checkpoints = choice_in(from.checkpoints(), checkpoint_route::coordinator, "checkpoint route");
+  to.resume_directory = text_in(from.resume_directory(), "a directory");
+  to.steps_done = from.steps_done();
+  to.resume_through_coordinator = from.resume_through_coordinator();
+  return to;
+}
+
+} // namespace troupe

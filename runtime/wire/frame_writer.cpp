@@ -1,0 +1,83 @@
+#include "runtime/wire/frame_writer.hpp"
+
+#include "model/error.hpp"
+#include "runtime/wire/crc32c.hpp"
+#include "runtime/wire/frame_format.hpp"
+#include "runtime/wire/message_parts.hpp"
+#include "runtime/wire/wire.pb.h"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
+
+namespace troupe {
+
+void frame_writer::put(const wire_message& message) {
+  message_parts parts = take_apart(message, precision_);
+  waiting_message& waiting = waiting_.emplace_back();
+  waiting.record_bytes = parts.body.size() > largest_body_in_head ? parts.body.size() : 0;
+  waiting.body = std::move(parts.body);
+  waiting.blocks = std::move(parts.blocks);
+  for (const block_source& one : waiting.blocks)
+    waiting.block_bytes += one.bytes();
+  waiting_bytes_ += waiting.payload_bytes();
+}
+
+void frame_writer::write_next(std::vector<char>& out) {
+  TROUPE_CHECK(!waiting_.empty(), "there is something to write");
+  waiting_message& message = waiting_.front();
+  proto::FrameHead head;
+  head.set_sequence(next_sequence_);
+  head.set_offset(message.written);
+  if (message.written == 0) {
+    head.mutable_start()->set_record_bytes(message.record_bytes);
+    head.mutable_start()->set_block_bytes(message.block_bytes);
+    if (message.record_bytes == 0)
+      head.mutable_start()->set_body(message.body);
+  }
+  const std::string head_bytes = head.SerializeAsString();
+  const std::uint64_t payload = payload_of_next_frame(message.record_bytes, message.block_bytes, message.written);
+
+  // The prefix holds the payload's CRC, so it is written last.
+  const std::size_t start = out.size();
+  out.resize(start + frame_prefix::bytes);
+  out.insert(out.end(), head_bytes.begin(), head_bytes.end());
+  const std::size_t payload_start = out.size();
+  append_payload(message, payload, out);
+  const auto prefix = to_bytes({.head_bytes = static_cast<std::uint32_t>(head_bytes.size()),
+                                .payload_bytes = static_cast<std::uint32_t>(payload),
+                                .payload_crc = crc32c(std::as_bytes(std::span(out).subspan(payload_start)))},
+                               std::as_bytes(std::span(head_bytes)));
+  std::memcpy(out.data() + start, prefix.data(), prefix.size());
+
+  message.written += payload;
+  waiting_bytes_ -= payload;
+  if (message.written == message.payload_bytes()) {
+    waiting_.pop_front();
+    ++next_sequence_;
+  }
+}
+
+void frame_writer::append_payload(waiting_message& from, std::uint64_t bytes, std::vector<char>& out) {
+  if (from.written < from.record_bytes) {
+    const char* const start = from.body.data() + from.written;
+    out.insert(out.end(), start, start + bytes);
+    return;
+  }
+  std::size_t place = out.size();
+  out.resize(place + bytes);
+  while (place < out.size()) {
+    const block_source& front = from.blocks.front();
+    const std::uint64_t now = std::min<std::uint64_t>(front.bytes() - from.block_written, out.size() - place);
+    front.copy(from.block_written, std::span(out).subspan(place, now));
+    place += now;
+    from.block_written += now;
+    if (from.block_written == front.bytes()) {
+      from.blocks.pop_front();
+      from.block_written = 0;
+    }
+  }
+}
+
+} // namespace troupe
