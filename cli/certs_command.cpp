@@ -8,11 +8,9 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace troupe {
 
@@ -20,7 +18,7 @@ namespace {
 
 struct certs_request {
   std::string directory;
-  std::vector<std::string> hosts;
+  std::string hosts;
   int days = certificate_order{}.days;
 };
 
@@ -45,17 +43,6 @@ Examples:
   troupe certs job/ --hosts 10.0.0.3                 one more, with the same CA
   troupe certs short/ --hosts a,b --days 2           for a job that is over by then)";
 
-std::vector<std::string> parse_hosts(const std::vector<std::string>& texts) {
-  std::vector<std::string> hosts;
-  for (const std::string& text : texts) {
-    const std::string host = parse_host(text, "--hosts");
-    if (std::ranges::find(hosts, host) != hosts.end())
-      throw spec_error(fmt::format("--hosts: found {} twice, expected each host once", host));
-    hosts.push_back(host);
-  }
-  return hosts;
-}
-
 /// `host` as scp takes it before the colon.
 std::string remote(const std::string& host) {
   return host.find(':') == std::string::npos ? host : fmt::format("[{}]", host);
@@ -65,7 +52,7 @@ void make(const certs_request& request) {
   if (request.days < 1 || request.days > most_days)
     throw spec_error(fmt::format("--days: found {}, expected 1 to {}", request.days, most_days));
   const certificate_order order = {.directory = request.directory,
-                                   .hosts = parse_hosts(request.hosts),
+                                   .hosts = parse_hosts(request.hosts, "--hosts"),
                                    .days = request.days,
                                    .now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())};
   const certificate_delivery delivery = make_certificates(order);
@@ -90,8 +77,6 @@ void add_certs_command(CLI::App& program) {
   command->add_option("directory", request->directory, "where the CA is, or is to be")->type_name("DIR")->required();
   command->add_option("--hosts", request->hosts, "names or addresses, separated by commas")
       ->type_name("HOST,...")
-      ->delimiter(',')
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->required();
   command->add_option("--days", request->days, "how long the certificates count; no longer than the CA there is")
       ->capture_default_str()

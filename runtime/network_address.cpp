@@ -70,6 +70,25 @@ std::uint16_t parse_port(std::string_view text, std::string_view whole, const st
   return port;
 }
 
+const std::string& to_string(const std::string& host) {
+  return host;
+}
+
+/// What is between commas, each once.
+template <typename Item, typename Parse>
+std::vector<Item> parse_list(std::string_view text, const std::string& field, const Parse& parse) {
+  std::vector<Item> items;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const Item one = parse(text.substr(begin, end - begin));
+    if (std::ranges::find(items, one) != items.end())
+      throw spec_error(fmt::format("{}: found {} twice, expected it once", field, to_string(one)));
+    items.push_back(one);
+    begin = end + 1;
+  }
+  return items;
+}
+
 /// `host` is in network byte order.
 bool is_loopback_4(const in_addr& host) {
   constexpr std::uint32_t network = 127;
@@ -126,17 +145,12 @@ network_address parse_address(std::string_view text, const std::string& field, p
   return {.host = parse_host(host, field), .port = parse_port(text.substr(colon + 1), text, field, zero)};
 }
 
+std::vector<std::string> parse_hosts(std::string_view text, const std::string& field) {
+  return parse_list<std::string>(text, field, [&](std::string_view one) { return parse_host(one, field); });
+}
+
 std::vector<network_address> parse_addresses(std::string_view text, const std::string& field) {
-  std::vector<network_address> addresses;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    const network_address one = parse_address(text.substr(begin, end - begin), field);
-    if (std::ranges::find(addresses, one) != addresses.end())
-      throw spec_error(fmt::format("{}: found {} twice, expected each address once", field, to_string(one)));
-    addresses.push_back(one);
-    begin = end + 1;
-  }
-  return addresses;
+  return parse_list<network_address>(text, field, [&](std::string_view one) { return parse_address(one, field); });
 }
 
 std::string to_string(const network_address& address) {

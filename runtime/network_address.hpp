@@ -22,6 +22,8 @@ enum class port_zero : std::uint8_t { refused, allowed };
 /// A host by itself, as `network_address::host` has it. Throws spec_error that begins with `field`, also for spellings
 /// that only some resolvers take for an address, such as 127.1 or 0x7f000001.
 std::string parse_host(std::string_view text, const std::string& field);
+/// Hosts separated by commas: at least one, none twice.
+std::vector<std::string> parse_hosts(std::string_view text, const std::string& field);
 /// Reads NAME:PORT, IPV4:PORT or [IPV6]:PORT. Throws spec_error that begins with `field`.
 network_address parse_address(std::string_view text, const std::string& field, port_zero zero = port_zero::refused);
 /// Reads addresses separated by commas: at least one, none twice.

@@ -105,6 +105,13 @@ TEST_CASE("a list of addresses has each once", "[address]") {
     CHECK_THAT(refused_list(text), StartsWith("--workers: found \"\", expected HOST:PORT"));
 }
 
+TEST_CASE("a list of hosts has each once, whatever its spelling", "[address]") {
+  CHECK(parse_hosts("A,10.0.0.1,::1", "--hosts") == std::vector<std::string>{"a", "10.0.0.1", "::1"});
+  CHECK(error_text<spec_error>([] { parse_hosts("::1,0::1", "--hosts"); }) ==
+        "--hosts: found ::1 twice, expected it once");
+  CHECK_THAT(error_text<spec_error>([] { parse_hosts("a,", "--hosts"); }), Contains("--hosts: found host \"\""));
+}
+
 TEST_CASE("loopback is 127.0.0.0/8, ::1 and localhost, and nothing else", "[address]") {
   for (const std::string host : {"127.0.0.1", "127.255.0.9", "::1", "localhost", "LOCALHOST"}) {
     CAPTURE(host);
