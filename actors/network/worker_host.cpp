@@ -139,7 +139,9 @@ void worker_host::greet_neighbour(const caf::actor& link, const hello& in) {
                   fmt::format("worker {} calling worker {} was found, expected a neighbour that has not called yet, and "
                               "worker {}",
                               in.source_worker, in.target_worker, run_->task->worker));
-  say(link, introduction_of(peer_role::neighbour, in.source_worker));
+  const auto called = run_->introducing.find(in.source_worker);
+  if (called == run_->introducing.end() || called->second != link) // it called us, and expects an answer
+    say(link, introduction_of(peer_role::neighbour, in.source_worker));
   admit_neighbour(in.source_worker, link);
 }
 

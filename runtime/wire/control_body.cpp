@@ -134,8 +134,8 @@ void encode(const connect_neighbours&, body_writer& out) {
 void encode(const neighbours_connected&, body_writer& out) {
   out.body().mutable_neighbours_connected();
 }
-void encode(const start_ranks&, body_writer& out) {
-  out.body().mutable_start_ranks();
+void encode(const start_ranks& from, body_writer& out) {
+  out.body().mutable_start_ranks()->set_here(from.clock_offset);
 }
 void encode(const release&, body_writer& out) {
   out.body().mutable_release();
@@ -224,7 +224,7 @@ wire_message decode_control(const body_reader& in) {
   case body_kind::kNeighboursConnected:
     return neighbours_connected{};
   case body_kind::kStartRanks:
-    return start_ranks{};
+    return start_ranks{body.start_ranks().here()};
   case body_kind::kRelease:
     return release{};
   case body_kind::kHeartbeat:
