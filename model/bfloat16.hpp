@@ -13,7 +13,7 @@ namespace troupe {
 void round_to_bfloat16(std::span<float> values);
 
 /// The same for a tensor: in place when it is the only holder of its elements, else in a copy, which leaves the other
-/// holders' as they are.
+/// holders' as they are. An empty tensor stays empty.
 tensor rounded_to_bfloat16(tensor values, tensor_pool& pool);
 
 } // namespace troupe

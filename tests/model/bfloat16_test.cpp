@@ -121,4 +121,5 @@ TEST_CASE("a tensor of one's own is rounded in place, a shared one in a copy") {
   CHECK(copy.extents() == kept.extents());
   CHECK(kept.values()[0] == 1.1F);
   CHECK(copy.values()[0] == 1.1015625F);
+  CHECK(rounded_to_bfloat16({}, pool).empty());
 }
