@@ -37,8 +37,7 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state
   guard(self, watcher, "the store");
   self->state.collector.emplace(setup->spec, setup->pipeline, setup->family->layer_count(setup->spec.model));
   return {
-      // The setup is held because the collector refers to it.
-      on<introduction>(self, [self, setup](const introduction& in) { self->state.everyone = in.everyone; }),
+      on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { announce(self, self->state.collector->add(in)); }),
       on<layer_part>(self, [self](const layer_part& in) { take(self, in); }),
       on<part_written>(self, [](const part_written&) {}),

@@ -60,6 +60,8 @@ constexpr auto table = std::to_array<train_flag>({
      "microbatches that a rank may hold at once (auto); 0: as many as stages, as 1f1b"},
     {"--partition", "pipeline.partition", "N,N,..", "Pipeline", "layers of each stage; by default balanced by cost"},
     {"--recompute", "pipeline.recompute", "KIND", "Pipeline", "none, or full: keep only each layer's input"},
+    {"--wire", "pipeline.wire", "KIND", "Pipeline",
+     "fp32, or bf16: what crosses from stage to stage is rounded to bfloat16; part of the arithmetic, as the cuts are"},
     {"--threads-per-stage", "pipeline.threads_per_stage", "K", "Pipeline",
      "of a rank's matrix products; part of the arithmetic"},
     {"--dispatch", "pipeline.dispatch", "MODE", "Pipeline",

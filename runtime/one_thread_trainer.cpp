@@ -7,6 +7,7 @@
 #include "runtime/plan.hpp"
 #include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/needs.hpp"
+#include "runtime/stage_cuts.hpp"
 #include "runtime/training_state.hpp"
 
 #include <fmt/format.h>
@@ -67,7 +68,7 @@ public:
       tensor values;
       for (stage_state& stage : copy(0)) {
         stage.use_newest();
-        values = stage.model().forward(values, context_for(at, number, cut));
+        values = stage.model().forward(sent(std::move(values)), context_for(at, number, cut));
       }
       loss += copy(0).back().model().last_loss();
     }
@@ -97,6 +98,7 @@ private:
   /// A result on its way: which stage takes it, in which direction, for which microbatch.
   using parcel = std::tuple<std::uint32_t, direction, std::uint64_t>;
 
+  tensor sent(tensor values) { return across_cut(std::move(values), spec_.pipeline.wire, pool_); }
   const schedule& order() const { return pipeline_.order; }
   std::uint32_t last_stage() const { return order().stages() - 1; }
   /// The stages of one copy of the model.
@@ -163,7 +165,7 @@ private:
       if (one.stage == last_stage())
         losses_[k] = model.last_loss();
       else
-        parcels_[{one.stage + 1, direction::forward, k}] = std::move(output);
+        parcels_[{one.stage + 1, direction::forward, k}] = sent(std::move(output));
       return;
     }
     case operation::backward_weight:
@@ -174,7 +176,7 @@ private:
       tensor gradient =
           one.op == operation::backward ? model.backward(input, context) : model.backward_input(input, context);
       if (one.stage > 0)
-        parcels_[{one.stage - 1, direction::backward, k}] = std::move(gradient);
+        parcels_[{one.stage - 1, direction::backward, k}] = sent(std::move(gradient));
       if (one.op == operation::backward_input)
         return;
       break;
@@ -284,6 +286,7 @@ run_report run_one_thread(const run_spec& wanted, const data_source& data, const
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
   const plan pipeline = options.pipeline != nullptr ? *options.pipeline : make_plan(spec, family);
   spec.training.gradient_groups = pipeline.gradient_groups;
+  note_cuts(spec, pipeline.stages);
   if (options.resume != nullptr)
     expect_same_versions(*options.resume, versions_rule(pipeline));
   journal log({.spec = &spec,

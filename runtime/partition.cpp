@@ -114,4 +114,15 @@ std::vector<layer_range> parse_partition(const std::string& text, std::int64_t l
   return ranges_between(bounds);
 }
 
+std::uint32_t stages_in(const std::string& partition) {
+  return static_cast<std::uint32_t>(std::ranges::count(partition, ',') + 1);
+}
+
+std::string partition_text(const std::vector<layer_range>& stages) {
+  std::string text;
+  for (const layer_range& one : stages)
+    text += fmt::format("{}{}", text.empty() ? "" : ",", one.size());
+  return text;
+}
+
 } // namespace troupe

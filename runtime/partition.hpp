@@ -26,6 +26,12 @@ std::vector<layer_range> balance_layers(const std::vector<double>& costs, std::u
 /// Reads "2,3,1". Throws spec_error unless it has `stages` positive numbers whose sum is `layers`.
 std::vector<layer_range> parse_partition(const std::string& text, std::int64_t layers, std::uint32_t stages);
 
+/// How many stages "2,3,1" names: one more than it has commas.
+std::uint32_t stages_in(const std::string& partition);
+
+/// "2,3,1", which parse_partition reads back.
+std::string partition_text(const std::vector<layer_range>& stages);
+
 /// What each layer costs by its matrix products, in no particular unit, for want of a measurement.
 std::vector<double> estimate_layer_costs(const model_spec& model, const model_family& family);
 

@@ -135,8 +135,7 @@ schedule_request to_request(const run_spec& spec) {
 std::uint32_t searched_chunks(const pipeline_spec& pipeline) {
   if (pipeline.chunks > 0 || pipeline.partition.empty())
     return pipeline.chunks;
-  const auto stages = static_cast<std::uint32_t>(std::ranges::count(pipeline.partition, ',') + 1);
-  return std::max(1U, stages / pipeline.stages); // what does not fit is refused as a partition
+  return std::max(1U, stages_in(pipeline.partition) / pipeline.stages); // what does not fit is refused as a partition
 }
 
 std::uint32_t least_chunks(const run_spec& spec) {

@@ -5,23 +5,32 @@
 #include "runtime/local_run.hpp"
 #include "runtime/pass_contexts.hpp"
 #include "runtime/run_rules.hpp"
+#include "runtime/stage_cuts.hpp"
 #include "runtime/training_state.hpp"
 
+#include <algorithm>
 #include <cmath>
-#include <optional>
+#include <cstddef>
+#include <iterator>
+#include <utility>
+#include <vector>
 
 namespace troupe {
 
 namespace {
 
-/// The whole model on one thread.
+/// The whole model on one thread, in one piece or cut where values are rounded.
 class reference : public local_trainer {
 public:
-  reference(const run_spec& spec, const model_family& family, const data_source& data, const run_options& options)
-      : spec_(spec), data_(data), layer_count_(family.layer_count(spec.model)),
-        state_(spec, family, {0, layer_count_}, options.resume, pool_) {
+  reference(const run_spec& spec, const model_family& family, const std::vector<layer_range>& cuts,
+            const data_source& data, const run_options& options)
+      : spec_(spec), data_(data), layer_count_(family.layer_count(spec.model)) {
+    for (const layer_range& layers : cuts)
+      stages_.emplace_back(spec, family, layers, options.resume, pool_);
     if (spec.training.gradient_groups > 1)
-      groups_.emplace(state_.model().parameters(), spec.training.gradient_groups, spec.training.microbatches, pool_);
+      for (stage_state& stage : stages_)
+        groups_.emplace_back(stage.model().parameters(), spec.training.gradient_groups, spec.training.microbatches,
+                             pool_);
   }
 
   /// The mean loss over the microbatches of a step; in training also the sums of their gradients.
@@ -32,12 +41,10 @@ public:
       pass_context context = context_of(spec_, at, microbatch, microbatches, pool_);
       context.tokens = *cut.tokens;
       context.targets = *cut.targets;
-      state_.model().forward({}, context);
-      loss += state_.model().last_loss();
+      forward(context);
+      loss += stages_.back().model().last_loss();
       if (at.mode == pass_mode::train)
-        state_.model().backward({}, context);
-      if (at.mode == pass_mode::train && groups_)
-        groups_->count_microbatch();
+        backward(context);
     }
     return loss / microbatches;
   }
@@ -46,17 +53,22 @@ public:
     const double start = seconds_now();
     const step_id at{step, pass_mode::train};
     const double loss = pass(at, spec_.training.microbatches);
-    if (state_.has_tied_replica())
-      state_.add_tied_gradient(state_.tied_replica_gradient());
-    const clip_decision clipped = clip_gradients(state_.gradient_squares(), spec_.optimizer.clip);
+    const bool tied = stages_.back().has_tied_replica();
+    if (tied)
+      stages_.front().add_tied_gradient(stages_.back().tied_replica_gradient());
+    std::vector<double> squares;
+    for (const stage_state& stage : stages_)
+      std::ranges::move(stage.gradient_squares(), std::back_inserter(squares));
+    const clip_decision clipped = clip_gradients(squares, spec_.optimizer.clip);
     if (!std::isfinite(loss) || !std::isfinite(clipped.norm))
       throw run_error("step " + std::to_string(step + 1) + ": found a loss of " + std::to_string(loss) +
                       " and a gradient norm of " + std::to_string(clipped.norm) +
                       ", expected finite numbers (a lower learning rate may help)");
     const double rate = learning_rate_at(spec_.optimizer, step);
-    state_.apply({step, rate, clipped.scale});
-    if (state_.has_tied_replica())
-      state_.set_tied_replica(state_.tied_owner_value());
+    for (stage_state& stage : stages_)
+      stage.apply({step, rate, clipped.scale});
+    if (tied)
+      stages_.back().set_tied_replica(stages_.front().tied_owner_value());
     return {at, loss, clipped.norm, rate, seconds_now() - start};
   }
 
@@ -69,19 +81,42 @@ public:
   std::filesystem::path save(std::uint64_t steps_done) override {
     checkpoint_writer writer(spec_.checkpoint.directory, spec_, steps_done,
                              make_optimizer(spec_.optimizer)->state_names());
-    writer.add(state_.snapshot(pool_));
+    for (const stage_state& stage : stages_)
+      writer.add(stage.snapshot(pool_));
     return writer.commit(layer_count_);
   }
 
-  state_hashes hashes() override { return combine(state_.digests()); }
+  state_hashes hashes() override {
+    std::vector<layer_digests> all;
+    for (const stage_state& stage : stages_)
+      std::ranges::move(stage.digests(), std::back_inserter(all));
+    return combine(all);
+  }
 
 private:
+  tensor across(tensor values) { return across_cut(std::move(values), spec_.pipeline.wire, pool_); }
+
+  void forward(const pass_context& context) {
+    tensor values;
+    for (stage_state& stage : stages_)
+      values = stage.model().forward(across(std::move(values)), context);
+  }
+
+  void backward(const pass_context& context) {
+    tensor gradient;
+    for (std::size_t stage = stages_.size(); stage-- > 0;) {
+      gradient = stages_[stage].model().backward(across(std::move(gradient)), context);
+      if (!groups_.empty())
+        groups_[stage].count_microbatch();
+    }
+  }
+
   const run_spec& spec_;
   const data_source& data_;
   std::int64_t layer_count_;
   tensor_pool pool_;
-  stage_state state_;
-  std::optional<group_sums> groups_; ///< none when the gradient is one sum
+  std::vector<stage_state> stages_; ///< one, unless something is rounded between them
+  std::vector<group_sums> groups_;  ///< by stage; none when the gradient is one sum
 };
 
 } // namespace
@@ -90,6 +125,8 @@ run_report run_reference(const run_spec& wanted, const data_source& data, const 
   run_spec spec = wanted;
   spec.training.gradient_groups = gradient_groups_of(wanted, 1);
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
+  const std::vector<layer_range> cuts = reference_cuts(spec, family);
+  note_cuts(spec, cuts);
   journal log({.spec = &spec,
                .family = &family,
                .options = &options,
@@ -97,7 +134,7 @@ run_report run_reference(const run_spec& wanted, const data_source& data, const 
   if (options.resume != nullptr)
     expect_same_versions(*options.resume, {});
   set_gemm_threads(static_cast<int>(spec.pipeline.threads_per_stage));
-  reference trainer(spec, family, data, options);
+  reference trainer(spec, family, cuts, data, options);
   return run_locally(spec, options, trainer, log);
 }
 

@@ -14,6 +14,10 @@ namespace troupe {
 
 enum class token_format { bytes, uint16 };
 
+/// What activations and gradients are rounded to where they cross from one stage to the next, be it to another machine
+/// or within a rank.
+enum class wire_precision { fp32, bf16 };
+
 struct data_spec {
   std::string path;
   token_format tokens = token_format::bytes;
@@ -51,6 +55,7 @@ struct pipeline_spec {
   std::string emulate; ///< times that passes take instead of computing, see parse_emulation; empty: they compute
   /// Of auto: microbatches that a rank may hold at once, see search_request; 0: `stages`.
   std::uint32_t memory_limit = 0;
+  wire_precision wire = wire_precision::fp32; ///< with bf16 the cuts between stages are part of the arithmetic
 
   bool emulated() const { return !emulate.empty(); }
 

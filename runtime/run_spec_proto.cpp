@@ -17,6 +17,7 @@ namespace {
 const std::vector<std::string> token_words = {"bytes", "uint16"};
 const std::vector<std::string> recompute_words = {"none", "full"};
 const std::vector<std::string> dispatch_words = {"static", "reactive"};
+const std::vector<std::string> wire_words = {"fp32", "bf16"};
 
 template <class Choice>
 const std::string& to_word(Choice value, const std::vector<std::string>& words) {
@@ -79,6 +80,7 @@ void write_pipeline(const pipeline_spec& from, proto::PipelineSpec& to) {
   to.set_dispatch(to_word(from.dispatch, dispatch_words));
   to.set_emulate(from.emulate);
   to.set_memory_limit(from.memory_limit);
+  to.set_wire(to_word(from.wire, wire_words));
 }
 
 model_spec read_model(const proto::ModelSpec& from) {
@@ -118,7 +120,8 @@ pipeline_spec read_pipeline(const proto::PipelineSpec& from) {
           .waves = from.waves(),
           .dispatch = to_choice<dispatch_mode>("pipeline.dispatch", from.dispatch(), dispatch_words),
           .emulate = from.emulate(),
-          .memory_limit = from.memory_limit()};
+          .memory_limit = from.memory_limit(),
+          .wire = to_choice<wire_precision>("pipeline.wire", from.wire(), wire_words)};
 }
 
 } // namespace

@@ -185,14 +185,15 @@ void check_sizes(const run_spec& spec) {
   expect_products(all);
 }
 
-/// The reference trainer does not cut the model. A file says itself how many stages it has, which make_plan compares.
+/// The reference trainer does not cut the model, unless what crosses a cut is rounded: then any partition will do, as
+/// it has no ranks to share the stages out to. A file says itself how many stages it has, which make_plan compares.
 void check_partition(const run_spec& spec, const model_family& family) {
   const pipeline_spec& pipeline = spec.pipeline;
-  const bool from_file = is_csv(pipeline.schedule);
-  if (pipeline.schedule == "reference" || (from_file && pipeline.chunks == 0))
+  const bool reference = pipeline.schedule == "reference";
+  if (reference ? pipeline.wire == wire_precision::fp32 : is_csv(pipeline.schedule) && pipeline.chunks == 0)
     return;
   const std::int64_t layers = family.layer_count(spec.model);
-  const std::uint32_t chunks = least_chunks(spec);
+  const std::uint32_t chunks = reference ? std::max(pipeline.chunks, 1U) : least_chunks(spec);
   const std::uint32_t stages = pipeline.stages * chunks; // each at most 4096
   if (stages > layers)
     refuse(
@@ -200,7 +201,7 @@ void check_partition(const run_spec& spec, const model_family& family) {
         chunks == 1 ? std::to_string(stages) : fmt::format("{} x {} chunks", pipeline.stages, chunks),
         fmt::format("at most {} stages, one for each layer that model.layers = {} makes", layers, spec.model.layers));
   if (!pipeline.partition.empty())
-    parse_partition(pipeline.partition, layers, stages);
+    parse_partition(pipeline.partition, layers, reference ? stages_in(pipeline.partition) : stages);
 }
 
 } // namespace

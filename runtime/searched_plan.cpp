@@ -91,11 +91,4 @@ std::vector<stage_cost> spread_over_layers(const std::vector<stage_cost>& measur
   return layers;
 }
 
-std::string partition_text(const std::vector<layer_range>& stages) {
-  std::string text;
-  for (const layer_range& one : stages)
-    text += fmt::format("{}{}", text.empty() ? "" : ",", one.size());
-  return text;
-}
-
 } // namespace troupe

@@ -32,7 +32,4 @@ std::vector<stage_cost> spread_over_layers(const std::vector<stage_cost>& measur
                                            const std::vector<layer_range>& stages,
                                            const std::vector<stage_cost>& estimates);
 
-/// "2,3,1".
-std::string partition_text(const std::vector<layer_range>& stages);
-
 } // namespace troupe

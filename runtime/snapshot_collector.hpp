@@ -3,6 +3,7 @@
 
 #include "runtime/checkpoint.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/stage_cuts.hpp"
 #include "runtime/traffic.hpp"
 #include "runtime/training_state.hpp"
 
@@ -21,14 +22,16 @@ class snapshot_collector {
 public:
   snapshot_collector(const run_spec& spec, const plan& pipeline, std::int64_t layers)
       : spec_(spec), state_names_(snapshot_state_names(spec.optimizer, pipeline.order)),
-        versions_(versions_rule(pipeline)), ranks_(pipeline.ranks()), layers_(layers) {}
+        versions_(versions_rule(pipeline)), ranks_(pipeline.ranks()), layers_(layers) {
+    note_cuts(spec_, pipeline.stages);
+  }
 
   /// Writes the snapshot; with the last rank's one, commits. Throws checkpoint_error; nothing half-written stays
   /// behind.
   std::optional<checkpoint_committed> add(const rank_snapshot& in);
 
 private:
-  const run_spec& spec_;
+  run_spec spec_;
   std::vector<std::string> state_names_;
   std::string versions_;
   std::uint32_t ranks_;

@@ -1,5 +1,6 @@
 // The part of stage_runner that runs one action: takes its inputs, computes, hands its result on, releases the stash.
 #include "runtime/pass_contexts.hpp"
+#include "runtime/stage_cuts.hpp"
 #include "runtime/stage_runner.hpp"
 
 #include <algorithm>
@@ -38,9 +39,9 @@ void stage_runner::run_forward(const placed_action& next, rank_outputs& out) {
   if (stage == last_stage())
     out.emplace_back(loss_message{setup_.rank, setup_.life, next.at, microbatch, model.last_loss()});
   else
-    deliver(
-        activation_message{route_to(rank_of(stage + 1, microbatch)), next.at, stage + 1, microbatch, std::move(output)},
-        out);
+    deliver(activation_message{route_to(rank_of(stage + 1, microbatch)), next.at, stage + 1, microbatch,
+                               across_cut(std::move(output), setup_.spec->pipeline.wire, pool_)},
+            out);
   if (next.at.mode == pass_mode::evaluate)
     release(next, out);
 }
@@ -63,7 +64,7 @@ void stage_runner::run_backward(const placed_action& next, rank_outputs& out) {
   note_stash();
   if (stage > 0)
     deliver(gradient_message{route_to(rank_of(stage - 1, microbatch)), next.at, stage - 1, microbatch,
-                             std::move(input_gradient)},
+                             across_cut(std::move(input_gradient), setup_.spec->pipeline.wire, pool_)},
             out);
   if (op == operation::backward) {
     count_in_group(next.what);

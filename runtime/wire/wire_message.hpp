@@ -44,8 +44,4 @@ inline constexpr wire_limits limits_before_hello{.record_bytes = std::uint64_t{1
 /// Until a run is assigned: an assignment of up to `record_bytes`.
 inline constexpr wire_limits limits_before_assignment{.record_bytes = std::uint64_t{64} << 20};
 
-/// How elements of activations and their gradients travel: activation_message and gradient_message. Both ends must
-/// agree. With bf16 only the upper half of each element is sent; nothing is lost of values that are rounded to it.
-enum class wire_precision { fp32, bf16 };
-
 } // namespace troupe

@@ -207,6 +207,7 @@ TEST_CASE("a value that makes no sense is answered with field, found and expecte
       with_flags({"--optimizer", "adam"}, "did you mean 'adamw'?"),
       with_flags({"--model", "gpt2"}, "model.family: found 'gpt2', expected one of gpt, mlp, did you mean 'gpt'?"),
       with_flags({"--recompute", "some"}, "pipeline.recompute: found 'some', expected none or full"),
+      with_flags({"--wire", "fp16"}, "pipeline.wire: found 'fp16', expected fp32 or bf16"),
       with_flags({"--dispatch", "some"}, "pipeline.dispatch: found 'some', expected static or reactive"),
       with_flags({"--emulate", "f=1ms/2ms,i=1ms,w=1ms", "--stages", "3"},
                  "pipeline.emulate: found a list of 2 times, expected one time or 3, one for each stage"),

@@ -65,6 +65,7 @@ const std::vector<std::pair<std::string, std::string>> other_values = {
     {"pipeline.waves", "2"},
     {"pipeline.memory_limit", "0"}, // more needs schedule auto
     {"pipeline.dispatch", "reactive"},
+    {"pipeline.wire", "bf16"},
     {"pipeline.emulate", "f=1ms,i=1ms,w=1ms"},
     {"validation.every", "7"},
     {"validation.microbatches", "9"},

@@ -225,6 +225,47 @@ TEST_CASE("a parameter that is missing or of another shape is refused with both 
              Contains("found no parameter \"h.9.weight\", expected it with shape [3, 2]"));
 }
 
+TEST_CASE("where cuts are rounded, a run resumes with the checkpoint's cuts alone, however they come about") {
+  const scratch_directory scratch;
+  small_model model;
+  run_spec& spec = model.spec();
+  spec.pipeline.wire = wire_precision::bf16;
+  spec.pipeline.stages = 3;
+  spec.pipeline.partition = GENERATE("2,2,2", ""); // of the default model's 6 layers; balanced the same
+  model.write(scratch / "ckpt", 1);
+  const checkpoint opened = open(scratch / "ckpt");
+  const auto refusal = [&](const std::string& schedule, std::uint32_t stages, std::uint32_t chunks,
+                           const std::string& partition) {
+    run_spec other = spec;
+    other.pipeline.schedule = schedule;
+    other.pipeline.stages = stages;
+    other.pipeline.chunks = chunks;
+    other.pipeline.partition = partition;
+    return error_text<checkpoint_error>([&] { opened.expect_same_run(other); });
+  };
+  const auto refusing = [&](const std::string& found) {
+    return opened.path().string() + ": pipeline.partition: found " + found +
+           " in this run, expected 2,2,2 as in the checkpoint";
+  };
+  CHECK(refusal("gpipe", 3, 0, "").empty());
+  CHECK(refusal("gpipe", 3, 0, "2,2,2").empty());
+  CHECK(refusal("interleaved-1f1b", 1, 3, "").empty());
+  CHECK(refusal("reference", 3, 0, "").empty());
+  CHECK(refusal("reference", 1, 3, "").empty());
+  CHECK(refusal("reference", 1, 0, "2,2,2").empty());
+  CHECK(refusal("auto", 3, 0, "2,2,2").empty());
+  CHECK(refusal("any.csv", 3, 0, "2,2,2").empty());
+  CHECK(refusal("any.csv", 3, 1, "").empty());
+  CHECK(refusal("gpipe", 3, 0, "1,2,3") == refusing("1,2,3"));
+  CHECK(refusal("gpipe", 2, 0, "") == refusing("3,3"));
+  CHECK(refusal("zb-v", 3, 0, "") == refusing("1,1,1,1,1,1"));
+  CHECK(refusal("reference", 1, 0, "") == refusing("6"));
+  CHECK(refusal("auto", 3, 0, "") == refusing("one that the plan decides"));
+  CHECK(refusal("any.csv", 3, 0, "") == refusing("one that the plan decides"));
+  spec.pipeline.wire = wire_precision::fp32;
+  CHECK_THAT(refusal("gpipe", 3, 0, "2,2,2"), Contains("pipeline.wire: found fp32 in this run, expected bf16"));
+}
+
 TEST_CASE("a checkpoint from before there were gradient groups was made with one") {
   const scratch_directory scratch;
   small_model model;
@@ -245,17 +286,19 @@ TEST_CASE("a run resumes with any setting that leaves the result alone, and with
     std::string value = get_field(other, field);
     // A number becomes another number, a word another of its kind.
     const std::map<std::string, std::string> words = {
-        {"gpt", "mlp"},    {"bytes", "uint16"}, {"none", "full"},          {"adamw", "sgd"}, {"true", "false"},
-        {"false", "true"}, {"1f1b", "gpipe"},   {"text.txt", "other.txt"}, {"", "1"},        {"static", "reactive"}};
+        {"gpt", "mlp"},    {"bytes", "uint16"},    {"none", "full"},  {"adamw", "sgd"},
+        {"true", "false"}, {"false", "true"},      {"1f1b", "gpipe"}, {"text.txt", "other.txt"},
+        {"", "1"},         {"static", "reactive"}, {"fp32", "bf16"}};
     const auto word = words.find(value);
     value = word != words.end() ? word->second : value == "0.5" ? "0.25" : "0.5";
     if (word == words.end() && get_field(other, field).find_first_of(".e") == std::string::npos)
       value = std::to_string(std::stoull(get_field(other, field)) + 1);
     set_field(other, field, value);
     REQUIRE(get_field(other, field) != get_field(model.spec(), field));
-    const bool decides = (field.starts_with("model.") || field.starts_with("data.") || field.starts_with("training.") ||
-                          field.starts_with("optimizer.") || field == "pipeline.threads_per_stage") &&
-                         !free.contains(field);
+    const bool decides =
+        (field.starts_with("model.") || field.starts_with("data.") || field.starts_with("training.") ||
+         field.starts_with("optimizer.") || field == "pipeline.threads_per_stage" || field == "pipeline.wire") &&
+        !free.contains(field);
     const std::string text = error_text<checkpoint_error>([&] { opened.expect_same_run(other); });
     INFO(field);
     bound += decides ? 1 : 0;

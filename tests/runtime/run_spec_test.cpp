@@ -24,7 +24,18 @@ run_spec distinct_spec() {
   spec.data = {"a \"quoted\"\npath\\", token_format::uint16, 0.125, std::string(64, 'a')};
   spec.training = {77, 6, 2, std::numeric_limits<std::uint64_t>::max(), 33, 3};
   spec.optimizer = {"sgd", 0.1, 1.0 / 3.0, 9, 70, 0.81, 0.91, 1e-7, 0.05, 0.7, 0.5};
-  spec.pipeline = {7, 13, "gpipe", recompute::full, 11, "1,2,3", 5, 3, dispatch_mode::reactive, "f=1s,i=2s,w=3s", 17};
+  spec.pipeline = {7,
+                   13,
+                   "gpipe",
+                   recompute::full,
+                   11,
+                   "1,2,3",
+                   5,
+                   3,
+                   dispatch_mode::reactive,
+                   "f=1s,i=2s,w=3s",
+                   17,
+                   wire_precision::bf16};
   spec.validation = {15, 17};
   spec.checkpoint = {"directory", 19, 4};
   return spec;
@@ -76,7 +87,7 @@ TEST_CASE("every field can be read and set by its name") {
   for (const std::string& field : field_names())
     set_field(target, field, get_field(source, field));
   CHECK(target == source);
-  CHECK(field_names().size() == 46);
+  CHECK(field_names().size() == 47);
   CHECK(get_field(source, "pipeline.recompute") == "full");
   CHECK(get_field(source, "optimizer.minimum_learning_rate") == "0.3333333333333333");
 }
@@ -117,6 +128,8 @@ TEST_CASE("a field in the wrong block is answered with the right one") {
 TEST_CASE("a choice that does not exist is answered with those that do") {
   CHECK_THAT(refusal("pipeline { recompute: \"ful\" }"),
              Contains("pipeline.recompute: found 'ful', expected none or full, did you mean 'full'?"));
+  CHECK_THAT(refusal("pipeline { wire: \"bf61\" }"),
+             Contains("pipeline.wire: found 'bf61', expected fp32 or bf16, did you mean 'bf16'?"));
   CHECK_THAT(refusal("data { tokens: \"utf8\" }"), Contains("data.tokens: found 'utf8', expected bytes or uint16"));
 }
 
