@@ -57,7 +57,8 @@ constexpr auto table = std::to_array<train_flag>({
      "microbatches that visit a chunk in a row (interleaved schedules); 0: about P"},
     {"--waves", "pipeline.waves", "W", "Pipeline", "times that a microbatch runs down the ranks and up again (hanayo)"},
     {"--memory-limit", "pipeline.memory_limit", "N", "Pipeline",
-     "microbatches that a rank may hold at once (auto); 0: as many as stages, as 1f1b"},
+     "microbatches that a rank may hold at once: auto searches within it (0: as many as stages, as 1f1b), reactive "
+     "ranks may go up to it (0: to the list's own peaks)"},
     {"--partition", "pipeline.partition", "N,N,..", "Pipeline", "layers of each stage; by default balanced by cost"},
     {"--recompute", "pipeline.recompute", "KIND", "Pipeline", "none, or full: keep only each layer's input"},
     {"--wire", "pipeline.wire", "KIND", "Pipeline",
@@ -68,7 +69,7 @@ constexpr auto table = std::to_array<train_flag>({
      "static: a rank waits for the next action of its list; reactive: meanwhile it runs a later one that is ready"},
     {"--emulate", "pipeline.emulate", "TIMES", "Pipeline",
      "f=10ms,i=10ms,w=10ms: passes wait so long instead of computing, each rank as if it had a machine; 10ms/20ms: by "
-     "stage; jitter=0.3 varies them"},
+     "stage; jitter=0.3 varies them, slow=0.05x5 holds a twentieth of them up"},
 
     {"--checkpoint", "checkpoint.directory", "DIR", "Output", "where checkpoints go; one at the end, and"},
     {"--checkpoint-every", "checkpoint.every", "N", "Output", "one after each N steps"},

@@ -15,7 +15,7 @@ namespace troupe {
 /// fixed: a rank waits for the next action of its list. reactive: meanwhile it runs a later one that is ready.
 enum class dispatch_mode { fixed, reactive };
 
-/// Stashed microbatches that a rank never exceeds: the peaks of its list (schedule_facts).
+/// Stashed microbatches that a rank never exceeds: the peaks of its list (schedule_facts), or more.
 struct stash_bounds {
   std::vector<std::uint32_t> by_stage; ///< of all stages
   std::uint32_t by_rank = 0;           ///< over all stages of the rank

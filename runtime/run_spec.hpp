@@ -53,7 +53,8 @@ struct pipeline_spec {
   std::uint32_t waves = 1;             ///< of hanayo
   dispatch_mode dispatch = dispatch_mode::fixed;
   std::string emulate; ///< times that passes take instead of computing, see parse_emulation; empty: they compute
-  /// Of auto: microbatches that a rank may hold at once, see search_request; 0: `stages`.
+  /// Microbatches that a rank may hold at once. Of auto: see search_request; 0: `stages`. Of reactive ranks: room
+  /// beyond the list's own peaks, at least those; 0: those.
   std::uint32_t memory_limit = 0;
   wire_precision wire = wire_precision::fp32; ///< with bf16 the cuts between stages are part of the arithmetic
 

@@ -63,7 +63,7 @@ const std::vector<std::pair<std::string, std::string>> other_values = {
     {"pipeline.partition", "6"},
     {"pipeline.group_size", "4"},
     {"pipeline.waves", "2"},
-    {"pipeline.memory_limit", "0"}, // more needs schedule auto
+    {"pipeline.memory_limit", "0"}, // more needs schedule auto or reactive dispatch
     {"pipeline.dispatch", "reactive"},
     {"pipeline.wire", "bf16"},
     {"pipeline.emulate", "f=1ms,i=1ms,w=1ms"},
