@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <memory>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -95,11 +96,22 @@ bool is_loopback_4(const in_addr& host) {
   return ntohl(host.s_addr) >> 24U == network;
 }
 
+/// The socket address in its own type.
+template <typename Address>
+Address as(const addrinfo& found) {
+  TROUPE_CHECK(found.ai_addrlen >= sizeof(Address), "the family tells the type");
+  Address address = {};
+  std::memcpy(&address, found.ai_addr, sizeof address);
+  return address;
+}
+
 bool is_loopback_socket(const addrinfo& found) {
   if (found.ai_family == AF_INET)
-    return is_loopback_4(reinterpret_cast<const sockaddr_in*>(found.ai_addr)->sin_addr);
-  return found.ai_family == AF_INET6 &&
-         IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(found.ai_addr)->sin6_addr);
+    return is_loopback_4(as<sockaddr_in>(found).sin_addr);
+  if (found.ai_family != AF_INET6)
+    return false;
+  const in6_addr host = as<sockaddr_in6>(found).sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&host);
 }
 
 bool resolves_to_loopback_only(const std::string& name) {

@@ -21,9 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::time_t day = 24 * 60 * 60;
+constexpr std::time_t day = std::time_t{24} * 60 * 60;
 /// A certificate counts from a little before it is made, for hosts whose clocks are behind.
-constexpr std::time_t clock_tolerance = 60 * 60;
+constexpr std::time_t clock_tolerance = std::time_t{60} * 60;
 
 bool is_there(const fs::path& path) {
   std::error_code unreadable; // is found out when something is written there

@@ -8,7 +8,7 @@
 #include <openssl/bn.h>
 #include <openssl/pem.h>
 
-#include <algorithm>
+#include <vector>
 
 namespace troupe {
 
@@ -47,9 +47,9 @@ number_owner new_serial() {
 
 void set_common_name(X509& certificate, const std::string& name) {
   const std::string cut = name.substr(0, longest_common_name);
-  expect_done(X509_NAME_add_entry_by_txt(X509_get_subject_name(&certificate), "CN", MBSTRING_ASC,
-                                         reinterpret_cast<const unsigned char*>(cut.data()),
-                                         static_cast<int>(cut.size()), -1, 0) == 1,
+  const std::vector<unsigned char> bytes(cut.begin(), cut.end());
+  expect_done(X509_NAME_add_entry_by_NID(X509_get_subject_name(&certificate), NID_commonName, MBSTRING_ASC,
+                                         bytes.data(), static_cast<int>(bytes.size()), -1, 0) == 1,
               failed);
 }
 

@@ -33,6 +33,11 @@ int no_passphrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*
   return -1;
 }
 
+std::string bytes_of(const ASN1_STRING& string) {
+  const unsigned char* begin = ASN1_STRING_get0_data(&string);
+  return {begin, begin + ASN1_STRING_length(&string)};
+}
+
 std::string text_of_address(const ASN1_OCTET_STRING& address) {
   const int family = ASN1_STRING_length(&address) == sizeof(in_addr) ? AF_INET : AF_INET6;
   std::array<char, INET6_ADDRSTRLEN> text{};
@@ -97,8 +102,7 @@ std::vector<std::string> hosts_of(const X509& certificate) {
     const void* value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &type);
     const auto* text = static_cast<const ASN1_STRING*>(value);
     if (type == GEN_DNS)
-      hosts.push_back(unquoted({reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-                                static_cast<std::size_t>(ASN1_STRING_length(text))}));
+      hosts.push_back(unquoted(bytes_of(*text)));
     else if (type == GEN_IPADD)
       hosts.push_back(text_of_address(*text));
   }

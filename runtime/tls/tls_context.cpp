@@ -15,7 +15,7 @@ void set_certificate_rules(X509_VERIFY_PARAM& rules) {
 }
 
 std::shared_ptr<SSL_CTX> make_tls_context(X509& certificate, EVP_PKEY& key, X509& authority) {
-  const std::shared_ptr<SSL_CTX> shared(SSL_CTX_new(TLS_method()), &SSL_CTX_free);
+  std::shared_ptr<SSL_CTX> shared(SSL_CTX_new(TLS_method()), &SSL_CTX_free);
   SSL_CTX* context = shared.get();
   expect_done(context != nullptr, "TLS");
   SSL_CTX_set_security_level(context, security_level);

@@ -25,6 +25,8 @@ public:
   /// the server, which takes every certificate of its CA.
   tls_session(const tls_identity& identity, tls_side side, const std::string& expected_host,
               std::uint64_t records_per_key = default_records_per_key);
+  tls_session(const tls_session&) = delete;
+  tls_session& operator=(const tls_session&) = delete;
   tls_session(tls_session&&) noexcept;
   tls_session& operator=(tls_session&&) noexcept;
   ~tls_session();

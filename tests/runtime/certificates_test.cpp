@@ -133,7 +133,7 @@ TEST_CASE("half a CA, one that others could use, and one whose time is over are 
   CHECK_THAT(refused(order_of(scratch.path(), {"beta"})), Contains("ca.key: found mode 0640, expected 0600"));
   ::chmod(scratch.path("ca.key").c_str(), 0600);
   certificate_order late = order_of(scratch.path(), {"beta"});
-  late.now += 31 * 24 * hour;
+  late.now += 31 * day;
   CHECK_THAT(refused(late), Contains("ca.pem: found a CA whose time is over"));
   write_bytes(scratch / "ca.key", read_bytes(scratch / "alpha" / "node.key"));
   CHECK_THAT(refused(order_of(scratch.path(), {"beta"})), Contains("expected the CA's certificate and its key"));
@@ -146,12 +146,12 @@ TEST_CASE("half a CA, one that others could use, and one whose time is over are 
 TEST_CASE("a certificate counts for the days asked for, but never longer than its CA", "[certificates]") {
   const scratch_directory scratch;
   const certificate_order first = order_of(scratch.path(), {"alpha"}, 10);
-  CHECK(make_certificates(first).until == first.now + 10 * 24 * hour);
-  CHECK(make_certificates(order_of(scratch.path(), {"beta"}, 30)).until == first.now + 10 * 24 * hour);
+  CHECK(make_certificates(first).until == first.now + 10 * day);
+  CHECK(make_certificates(order_of(scratch.path(), {"beta"}, 30)).until == first.now + 10 * day);
   const certificate_order brief = order_of(scratch.path(), {"gamma"}, 3);
-  CHECK(make_certificates(brief).until == brief.now + 3 * 24 * hour);
+  CHECK(make_certificates(brief).until == brief.now + 3 * day);
   const std::string certificate = read_bytes(scratch / "gamma" / "node.pem");
-  CHECK(validity_of(certificate, "gamma").until == brief.now + 3 * 24 * hour);
+  CHECK(validity_of(certificate, "gamma").until == brief.now + 3 * day);
   CHECK(validity_of(certificate, "gamma").from == brief.now - hour);
 }
 

@@ -33,7 +33,7 @@ struct host_folder {
   }
 };
 
-/// The key of another curve, with a passphrase, as openssl(1) writes it.
+/// The key under a passphrase, as openssl(1) would write it.
 std::string encrypted(const std::string& key) {
   const key_owner plain = read_key(key, "key");
   const bio_owner memory(BIO_new(BIO_s_mem()));

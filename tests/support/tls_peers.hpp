@@ -24,7 +24,8 @@
 
 namespace troupe::test {
 
-constexpr std::time_t hour = 3600;
+constexpr std::time_t hour = 3600; ///< seconds
+constexpr std::time_t day = 24 * hour;
 
 /// Around now, since OpenSSL asks the clock.
 inline validity valid_now() {
@@ -73,8 +74,9 @@ inline certificate_and_key odd_certificate(const std::string& name, const extens
   ASN1_TIME_set(X509_getm_notBefore(made.get()), when.from);
   ASN1_TIME_set(X509_getm_notAfter(made.get()), when.until);
   X509_set_pubkey(made.get(), key.get());
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(made.get()), "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  const std::vector<unsigned char> common_name(name.begin(), name.end());
+  X509_NAME_add_entry_by_NID(X509_get_subject_name(made.get()), NID_commonName, MBSTRING_ASC, common_name.data(),
+                             static_cast<int>(common_name.size()), -1, 0);
   X509_set_issuer_name(made.get(), X509_get_subject_name(by));
   for (const auto& [kind, value] : wanted) {
     X509V3_CTX context;
