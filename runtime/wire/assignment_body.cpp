@@ -6,6 +6,7 @@
 #include "runtime/wire/wire.pb.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include <algorithm>
 #include <cmath>
@@ -29,6 +30,13 @@ run_spec to_spec(const proto::RunSpec& from) {
   } catch (const spec_error& failure) {
     refuse(failure.what());
   }
+}
+
+/// Protobuf writes strings that are not UTF-8 but reads none.
+void require_utf8(const proto::RunSpec& spec) {
+  const google::protobuf::LogSilencer silent;
+  if (!proto::RunSpec().ParseFromString(spec.SerializeAsString()))
+    throw spec_error("run spec: found a text that is not UTF-8, expected UTF-8, as it is sent to other processes");
 }
 
 /// Every rank lives in one place.
@@ -76,6 +84,7 @@ void encode(const assignment& from, body_writer& out) {
     place.mutable_ranks()->Add(one.ranks.begin(), one.ranks.end());
   }
   to_message(from.spec, *to.mutable_spec());
+  require_utf8(to.spec());
   to_message(from.pipeline, *to.mutable_plan());
   to.set_peer_timeout_seconds(from.peer_timeout_seconds);
   to.set_checkpoints(static_cast<std::uint32_t>(from.checkpoints));

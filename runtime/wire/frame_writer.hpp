@@ -21,7 +21,8 @@ public:
   void set_precision(wire_precision precision) { precision_ = precision; }
 
   /// Queues the message behind the others. The queue has no bound of its own: the traffic's credit bounds it, and
-  /// waiting_bytes tells. Throws protocol_error when a name is longer than 1 KiB (texts over 64 KiB are cut).
+  /// waiting_bytes tells. Texts over 64 KiB are cut. Throws protocol_error when a name is longer than 1 KiB, and
+  /// spec_error when an assignment's spec is not UTF-8.
   void put(const wire_message& message);
 
   bool empty() const { return waiting_.empty(); }

@@ -5,6 +5,7 @@
 #include "runtime/wire/wire.pb.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include <array>
 #include <limits>
@@ -62,6 +63,7 @@ void require_known_fields(proto::MessageBody& body, std::size_t bytes) {
 }
 
 proto::MessageBody parse_body(std::string_view bytes) {
+  const google::protobuf::LogSilencer silent; // a peer must not write to our standard error
   proto::MessageBody body;
   if (bytes.size() > std::numeric_limits<int>::max() ||
       !body.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))

@@ -22,7 +22,7 @@ struct message_parts {
   std::deque<block_source> blocks = {};
 };
 
-/// Throws protocol_error when a name is too long.
+/// Throws protocol_error when a name is too long, and spec_error when a run spec is not UTF-8.
 message_parts take_apart(const wire_message& message, wire_precision precision);
 
 /// A message whose blocks are still to be filled, and where to.

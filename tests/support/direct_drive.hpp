@@ -50,7 +50,7 @@ private:
     for (coordinator_output& output : outputs)
       if (auto* order = std::get_if<rank_order>(&output))
         queue_.emplace_back([this, order = std::move(*order)] {
-          std::visit([&](const auto& message) { ranks_[order.rank]->accept(message); }, order.what);
+          std::visit([&](const auto& message) { ranks_[message.target_rank]->accept(message); }, order.what);
         });
       else if (auto* closed = std::get_if<step_closed>(&output))
         closed_.push_back(*closed);
