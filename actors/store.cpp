@@ -35,7 +35,7 @@ void take(self_pointer self, const layer_part& in) {
 store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state> self, const setup_ptr& setup,
                                  const observer& watcher) {
   guard(self, watcher, "the store");
-  self->state.collector.emplace(setup->spec, setup->pipeline, setup->family->layer_count(setup->spec.model));
+  self->state.collector.emplace(setup->spec, *setup->family, setup->pipeline);
   return {
       on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { announce(self, self->state.collector->add(in)); }),

@@ -2,46 +2,46 @@
 // checkpoint does not depend on the partition: any rank finds any layer in it.
 #pragma once
 
+#include "runtime/checkpoint_committer.hpp"
+#include "runtime/parameter_source.hpp"
+#include "runtime/part_writer.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace troupe {
 
-/// Collects the snapshots of one step and commits them as one generation. Nothing of it can be taken for a checkpoint
-/// before commit(); destroyed without commit it leaves no file behind. On disk: temp directory, files, fsync, rename,
-/// fsync of the directory.
+/// Writes a checkpoint in one process: a checkpoint_committer with a part_writer. Destroyed without commit it leaves no
+/// file behind.
 class checkpoint_writer {
 public:
-  /// Creates DIR and the temp directory. Throws checkpoint_error naming the directory and the system's reason.
-  /// `versions` is the versions_rule of an asynchronous schedule.
+  /// As checkpoint_committer's.
   checkpoint_writer(const std::filesystem::path& directory, const run_spec& spec, std::uint64_t step,
-                    std::vector<std::string> state_names, std::string versions = {});
-  ~checkpoint_writer();
-  checkpoint_writer(const checkpoint_writer&) = delete;
-  checkpoint_writer& operator=(const checkpoint_writer&) = delete;
+                    const std::vector<std::string>& state_names, const std::string& versions = {})
+      : committer_(directory, spec, step, state_names, versions), parts_(directory, step, state_names) {}
 
+  std::uint64_t step() const { return committer_.step(); }
   /// Writes one file pair for the layers of the snapshot (one pair for each contiguous run of layers). Throws
   /// checkpoint_error when a layer comes twice or the disk refuses.
-  void add(const std::vector<layer_snapshot>& layers);
-  /// Writes the manifest, makes the generation visible and removes generations beyond spec.checkpoint.keep. Throws
-  /// checkpoint_error unless layers 0..layer_count-1 have each been added once. Returns the generation's directory.
-  std::filesystem::path commit(std::int64_t layer_count);
+  void add(const std::vector<layer_snapshot>& layers) { committer_.add(parts_.write(layers)); }
+  /// Takes down files that another process has written with its own part_writer; see checkpoint_committer::add.
+  void add_part(const std::vector<manifest_layers>& part) { committer_.add(part); }
+  /// See checkpoint_committer::commit.
+  std::filesystem::path commit(std::int64_t layer_count) { return committer_.commit(layer_count); }
 
 private:
-  struct state;
-  std::unique_ptr<state> state_;
+  checkpoint_committer committer_;
+  part_writer parts_;
 };
 
 /// A committed generation, verified: every file is there with the size and SHA-256 that the manifest names.
-class checkpoint {
+class checkpoint : public parameter_source {
 public:
   /// Opens the newest undamaged generation below `directory`, which may also be one generation itself: then only that
   /// one counts. For each damaged one that was passed over, `warnings` gets a line that names it and what is wrong.
@@ -49,16 +49,14 @@ public:
   static checkpoint open_latest(const std::filesystem::path& directory, std::vector<std::string>& warnings);
 
   /// Steps done when it was taken.
-  std::uint64_t steps_done() const { return steps_done_; }
+  std::uint64_t steps_done() const override { return steps_done_; }
   const run_spec& spec() const { return spec_; }
   const std::filesystem::path& path() const { return path_; }
   const std::vector<std::string>& state_names() const { return state_names_; }
   /// The versions_rule of the asynchronous schedule that it is of; empty of a synchronous one.
   const std::string& versions() const { return versions_; }
   const std::vector<std::string>& files() const { return files_; }
-  /// Reads value and optimizer state of one parameter; with no `state`, the value alone. Throws checkpoint_error when
-  /// it is missing or a shape differs; both shapes are named.
-  void read(const std::string& parameter, tensor& value, std::span<tensor> state) const;
+  void read(const std::string& parameter, tensor& value, std::span<tensor> state) const override;
 
   /// Throws checkpoint_error, naming the first field that differs with both values, unless a run of `spec` continues
   /// this checkpoint with the same result: model, data, training, optimizer, pipeline.threads_per_stage, pipeline.wire

@@ -55,25 +55,28 @@ void fill(proto::CheckpointFile& out, const manifest_file& file) {
   out.set_sha256(file.sha256);
 }
 
-/// `expected` is the only name that the file may have.
-manifest_file to_file(const proto::CheckpointFile& file, const std::string& expected, const std::string& name) {
-  if (file.name() != expected)
-    refuse(name, fmt::format("file name: found {}, expected {}", printable(file.name()), printable(expected)));
-  if (!file.has_bytes() || file.sha256().size() != hex_digits)
+void expect_own_file(const manifest_file& file, const std::string& expected, const std::string& name) {
+  if (file.name != expected)
+    refuse(name, fmt::format("file name: found {}, expected {}", printable(file.name), printable(expected)));
+  if (file.bytes == 0 || file.sha256.size() != hex_digits)
     refuse(name, fmt::format("{}: found no size or no SHA-256 of {} digits, expected both", expected, hex_digits));
+}
+
+manifest_file to_file(const proto::CheckpointFile& file) {
   return {.name = file.name(), .bytes = file.bytes(), .sha256 = file.sha256()};
 }
 
 manifest_layers to_layers(const proto::CheckpointLayers& layers, std::int64_t expected_first, const std::string& name) {
-  if (!layers.has_first() || !layers.has_last() || layers.first() != expected_first || layers.last() < layers.first() ||
-      layers.last() >= most_layers)
+  if (!layers.has_first() || !layers.has_last() || layers.first() != expected_first || layers.last() < layers.first())
     refuse(name, fmt::format("layers: found {} to {}, expected a run that starts at {}", layers.first(), layers.last(),
                              expected_first));
-  return {.first = layers.first(),
-          .last = layers.last(),
-          .weights = to_file(layers.weights(), weights_file_name(layers.first(), layers.last()), name),
-          .optimizer = to_file(layers.optimizer(), optimizer_file_name(layers.first(), layers.last()), name),
-          .parameters = {layers.parameters().begin(), layers.parameters().end()}};
+  manifest_layers one{.first = layers.first(),
+                      .last = layers.last(),
+                      .weights = to_file(layers.weights()),
+                      .optimizer = to_file(layers.optimizer()),
+                      .parameters = {layers.parameters().begin(), layers.parameters().end()}};
+  expect_own_files(one, name);
+  return one;
 }
 
 void expect_distinct(const std::vector<std::string>& names, std::set<std::string>& known, const std::string& what,
@@ -103,6 +106,14 @@ std::string weights_file_name(std::int64_t first, std::int64_t last) {
 
 std::string optimizer_file_name(std::int64_t first, std::int64_t last) {
   return fmt::format("layers-{:04}-{:04}.optimizer.safetensors", first, last);
+}
+
+void expect_own_files(const manifest_layers& one, const std::string& name) {
+  if (one.first < 0 || one.last < one.first || one.last >= most_layers)
+    refuse(name,
+           fmt::format("layers: found {} to {}, expected a run of layers below {}", one.first, one.last, most_layers));
+  expect_own_file(one.weights, weights_file_name(one.first, one.last), name);
+  expect_own_file(one.optimizer, optimizer_file_name(one.first, one.last), name);
 }
 
 std::string to_text(const manifest& content) {

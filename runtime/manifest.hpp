@@ -44,6 +44,10 @@ std::string weights_file_name(std::int64_t first, std::int64_t last);
 /// "layers-0000-0003.optimizer.safetensors"
 std::string optimizer_file_name(std::int64_t first, std::int64_t last);
 
+/// Throws checkpoint_error, one line that starts with `name`, unless first..last is a run of layers and each file has
+/// the name that the run gives (so that none can lead out of the directory), a size and a SHA-256.
+void expect_own_files(const manifest_layers& one, const std::string& name);
+
 std::string to_text(const manifest& content);
 
 /// Throws checkpoint_error, one line that starts with `name`, unless the text is whole and in order: its hash is right,

@@ -31,7 +31,7 @@ struct rank_setup {
   const run_spec* spec = nullptr;
   const model_family* family = nullptr;
   const plan* pipeline = nullptr;
-  const checkpoint* start = nullptr; ///< null: weights are drawn from the seed
+  const parameter_source* start = nullptr; ///< null: weights are drawn from the seed
   std::uint32_t rank = 0;
   incarnation life = 1;
   run_clock clock;

@@ -63,7 +63,8 @@ void expect_same_versions(const checkpoint& start, const std::string& rule) {
 }
 
 stage_state::stage_state(const run_spec& spec, const model_family& family, const layer_range& layers,
-                         const checkpoint* start, tensor_pool& pool, const std::optional<version_window>& versions)
+                         const parameter_source* start, tensor_pool& pool,
+                         const std::optional<version_window>& versions)
     : optimizer_(make_optimizer(spec.optimizer)), behind_(versions ? versions->behind : 0) {
   const std::string owner = tied_owner_name(family, spec.model);
   const std::size_t states = optimizer_->state_names().size() + (start == nullptr ? 0 : behind_);

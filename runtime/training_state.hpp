@@ -44,8 +44,9 @@ void expect_same_versions(const checkpoint& start, const std::string& rule);
 class stage_state {
 public:
   /// Draws the weights from the seed, or reads them from `start` when that is not null.
-  stage_state(const run_spec& spec, const model_family& family, const layer_range& layers, const checkpoint* start,
-              tensor_pool& pool, const std::optional<version_window>& versions = std::nullopt);
+  stage_state(const run_spec& spec, const model_family& family, const layer_range& layers,
+              const parameter_source* start, tensor_pool& pool,
+              const std::optional<version_window>& versions = std::nullopt);
 
   stage_model& model() { return *model_; }
   const stage_model& model() const { return *model_; }

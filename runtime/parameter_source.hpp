@@ -1,0 +1,28 @@
+// Where a resumed run gets its parameters from, whichever process it runs in.
+#pragma once
+
+#include "model/tensor.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace troupe {
+
+/// The state of a run after some steps, parameter by parameter.
+class parameter_source {
+public:
+  virtual ~parameter_source() = default;
+
+  virtual std::uint64_t steps_done() const = 0;
+  /// Reads value and optimizer state of one parameter into tensors that have its shape; with no `state`, the value
+  /// alone. Throws checkpoint_error when it is missing or a shape differs; both shapes are named.
+  virtual void read(const std::string& parameter, tensor& value, std::span<tensor> state) const = 0;
+
+protected:
+  parameter_source() = default;
+  parameter_source(const parameter_source&) = default;
+  parameter_source& operator=(const parameter_source&) = default;
+};
+
+} // namespace troupe
