@@ -63,6 +63,7 @@ struct run_setup {
   plan pipeline;
   const data_source* data = nullptr;
   const run_options* options = nullptr;
+  const parameter_source* start = nullptr; ///< of a resumed run
   run_clock clock;
   std::uint32_t processors = 0;                 ///< how many ranks can compute at once; 0: all
   std::unique_ptr<const model_family> emulated; ///< the family, if passes are emulated

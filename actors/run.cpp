@@ -30,6 +30,7 @@ std::shared_ptr<run_setup> make_setup(const run_spec& spec, const data_source* d
   setup->spec.training.gradient_groups = setup->pipeline.gradient_groups; // settled, for the report and checkpoints
   setup->data = data;
   setup->options = &options;
+  setup->start = options.resume;
   setup->processors = processors;
   if (spec.pipeline.emulated()) { // to wait takes no processor
     expect_stage_count(parse_emulation(spec.pipeline.emulate, "pipeline.emulate").costs, setup->pipeline.order.stages(),

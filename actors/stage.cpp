@@ -87,7 +87,7 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
                          self->state.everyone = in.everyone;
                          self->state.clock = setup->clock;
                          self->state.runner.emplace(rank_setup{&setup->spec, setup->family, &setup->pipeline,
-                                                               setup->options->resume, rank, 1, setup->clock,
+                                                               setup->start, rank, 1, setup->clock,
                                                                in.everyone->alarm == nullptr ? 0.0 : patience});
                          post(self, in.everyone->scheduler, self->state.runner->ready());
                        }),

@@ -16,18 +16,25 @@ void announce(self_pointer self, const std::optional<checkpoint_committed>& done
   post(self, self->state.everyone->scheduler, *done);
 }
 
+void answer(self_pointer self, std::uint32_t rank, std::uint64_t steps_done) {
+  say(caf::actor_cast<caf::actor>(self->state.everyone->ranks[rank]), layer_part_taken{rank, steps_done});
+}
+
 void take(self_pointer self, const layer_part& in) {
-  rank_snapshot& gathered = self->state.gathered[in.rank];
-  gathered.rank = in.rank;
-  gathered.source_incarnation = in.source_incarnation;
-  gathered.steps_done = in.steps_done;
-  gathered.layers.push_back(in.layer);
-  if (in.last) {
-    announce(self, self->state.collector->add(gathered));
-    self->state.gathered.erase(in.rank);
+  announce(self, self->state.collector->add_layer(in.rank, in.steps_done, in.layer,
+                                                  in.last ? layer_mark::last : layer_mark::more_follow));
+  answer(self, in.rank, in.steps_done);
+}
+
+/// Without layers it is the worker's question whether it can begin to write.
+void take(self_pointer self, const part_written& in) {
+  if (in.layers.empty()) {
+    if (in.steps_done > self->state.opened_steps)
+      self->state.collector->open(self->state.opened_steps = in.steps_done);
+    answer(self, in.rank, in.steps_done);
+  } else {
+    announce(self, self->state.collector->add_part(in.rank, in.steps_done, in.layers));
   }
-  const auto link = caf::actor_cast<caf::actor>(self->state.everyone->ranks[in.rank]);
-  say(link, layer_part_taken{in.rank, in.steps_done});
 }
 
 } // namespace
@@ -40,7 +47,7 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state
       on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { announce(self, self->state.collector->add(in)); }),
       on<layer_part>(self, [self](const layer_part& in) { take(self, in); }),
-      on<part_written>(self, [](const part_written&) {}),
+      on<part_written>(self, [self](const part_written& in) { take(self, in); }),
       on<layer_part_taken>(self, [](const layer_part_taken&) {}),
   };
 }

@@ -4,7 +4,6 @@
 #include "actors/interfaces.hpp"
 #include "runtime/snapshot_collector.hpp"
 
-#include <map>
 #include <memory>
 #include <optional>
 
@@ -14,7 +13,7 @@ struct store_actor_state {
   static constexpr const char* name = "store";
   std::shared_ptr<const company> everyone;
   std::optional<snapshot_collector> collector;
-  std::map<std::uint32_t, rank_snapshot> gathered; ///< by rank: layers that came so far
+  std::uint64_t opened_steps = 0; ///< steps done of the newest checkpoint whose directory is there for workers
 };
 
 store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state> self, const setup_ptr& setup,

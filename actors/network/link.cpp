@@ -139,6 +139,13 @@ bool hand_on(const link_routes& routes, Message&& message) {
                        std::is_same_v<type, digest_report>) {
     expect_from_peer(routes, message.rank);
     tell(local_actor(routes.here.scheduler, "scheduler"), std::forward<Message>(message));
+  } else if constexpr (std::is_same_v<type, layer_part> || std::is_same_v<type, part_written>) {
+    expect_from_peer(routes, message.rank);
+    tell(local_actor(routes.here.store, "store"), std::forward<Message>(message));
+  } else if constexpr (std::is_same_v<type, layer_part_taken>) {
+    if (!routes.peer_schedules)
+      refuse("layer_part_taken, expected it from the coordinator");
+    tell(local_actor(routes.here.store, "store"), std::forward<Message>(message));
   } else {
     return false;
   }

@@ -9,7 +9,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <random>
+#include <span>
 
 #include <unistd.h>
 
@@ -23,6 +25,20 @@ run_id draw_run_id() {
   for (std::uint8_t& byte : drawn)
     byte = static_cast<std::uint8_t>(chance());
   return drawn;
+}
+
+/// Tensors of optimizer state and older versions that one parameter can have.
+constexpr std::uint32_t most_states = 4096;
+
+/// By name; builds nothing.
+std::map<std::string, shape> parameter_shapes(const model_spec& spec, const model_family& family) {
+  std::map<std::string, shape> shapes;
+  for (std::int64_t index = 0; index < family.layer_count(spec); ++index) {
+    const layer_ptr one = family.make_layer(spec, index);
+    for (const parameter* p : parameters_of(*one))
+      shapes.emplace(p->name, p->extents);
+  }
+  return shapes;
 }
 
 } // namespace
@@ -141,8 +157,10 @@ assignment worker_claims::assignment_for(std::uint32_t number) const {
                   .checkpoints = how_.checkpoints};
   for (const member& one : members_)
     made.workers.push_back({to_string(one.address), one.ranks});
+  if (!made.spec.checkpoint.directory.empty()) // workers may have been started elsewhere
+    made.spec.checkpoint.directory = std::filesystem::absolute(made.spec.checkpoint.directory).string();
   if (const checkpoint* start = setup_->options->resume; start != nullptr) {
-    made.resume_directory = start->path().string();
+    made.resume_directory = std::filesystem::absolute(start->path()).string();
     made.steps_done = start->steps_done();
     made.resume_through_coordinator = how_.checkpoints == checkpoint_route::coordinator;
   }
@@ -204,8 +222,24 @@ void worker_claims::said_by(member& from, const failure_message& in) {
 }
 
 void worker_claims::said_by(member& from, const parameter_request& in) {
-  (void)from;
-  (void)in;
+  parameter_answer answer{.number = in.number};
+  try {
+    const checkpoint* const start = setup_->options->resume;
+    if (start == nullptr)
+      throw checkpoint_error(in.name + ": found no checkpoint, expected a run that resumes from one");
+    if (shapes_.empty())
+      shapes_ = parameter_shapes(setup_->spec.model, *setup_->family);
+    const auto found = shapes_.find(in.name);
+    if (found == shapes_.end() || in.states > most_states)
+      throw checkpoint_error(in.name + ": found a request for it, expected a parameter of the model");
+    for (std::uint32_t index = 0; index <= in.states; ++index)
+      answer.tensors.push_back(pool_.make(found->second));
+    start->read(in.name, answer.tensors.front(), std::span(answer.tensors).subspan(1));
+  } catch (const error& e) {
+    answer.tensors.clear();
+    answer.problem = e.what();
+  }
+  say(from.link, std::move(answer));
 }
 
 template <class Message>

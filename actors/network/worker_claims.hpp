@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -71,6 +72,8 @@ private:
   std::vector<member> members_;
   std::shared_ptr<std::atomic<bool>> given_up_;
   std::uint32_t connecting_ = 0; ///< connectors whose answer is due
+  std::map<std::string, shape> shapes_; ///< of all parameters, once one was asked for
+  tensor_pool pool_;
   bool failed_ = false;
   bool leaving_ = false;
 };

@@ -154,17 +154,12 @@ void worker_host::said_by(const caf::actor& link, const assignment& in) {
     validate(in.spec);
     run_->task = in;
     run_->options = {};
-    if (!in.resume_directory.empty() && !in.resume_through_coordinator) {
-      std::vector<std::string> warnings;
-      run_->start = checkpoint::open_latest(in.resume_directory, warnings);
-      if (run_->start->steps_done() != in.steps_done)
-        throw checkpoint_error(fmt::format("{}: found a checkpoint after {} steps, expected the coordinator's after {}",
-                                           in.resume_directory, run_->start->steps_done(), in.steps_done));
-      run_->options.resume = &*run_->start;
-    }
+    open_start(in);
     run_->options.pipeline = &run_->task->pipeline;
     const auto offset = run_->clock_offset = std::make_shared<std::atomic<double>>(0.0);
     const auto setup = make_setup(in.spec, nullptr, run_->options, usable_processors());
+    if (run_->read_there)
+      setup->start = &*run_->read_there;
     setup->clock = [offset] { return steady_seconds() + *offset; };
     run_->setup = setup;
   } catch (const error& e) {
@@ -180,6 +175,21 @@ void worker_host::said_by(const caf::actor& link, const assignment& in) {
   note(fmt::format("run {}: worker {} of {}, ranks {}", short_name(run_->id), in.worker, in.workers.size(),
                    fmt::join(in.workers[in.worker].ranks, ",")));
   say(link, assignment_taken{});
+}
+
+void worker_host::open_start(const assignment& in) {
+  if (in.resume_directory.empty())
+    return;
+  if (in.resume_through_coordinator) {
+    run_->read_there.emplace(run_->coordinator, in.steps_done);
+    return;
+  }
+  std::vector<std::string> warnings;
+  run_->start = checkpoint::open_latest(in.resume_directory, warnings);
+  if (run_->start->steps_done() != in.steps_done)
+    throw checkpoint_error(fmt::format("{}: found a checkpoint after {} steps, expected the coordinator's after {}",
+                                       in.resume_directory, run_->start->steps_done(), in.steps_done));
+  run_->options.resume = &*run_->start;
 }
 
 /// Of two neighbours the one with the smaller number calls.
@@ -238,6 +248,12 @@ void worker_host::said_by(const caf::actor& link, const release&) {
   if (!from_coordinator(link))
     return refuse(link, error_kind::protocol, "release was found, expected it from the coordinator");
   leave();
+}
+
+void worker_host::said_by(const caf::actor& link, const parameter_answer& in) {
+  if (!from_coordinator(link) || !run_->read_there)
+    return refuse(link, error_kind::protocol, "parameter_answer was found, expected it after a request");
+  run_->read_there->take(in);
 }
 
 void worker_host::said_by(const caf::actor& link, const refusal& in) {
@@ -300,6 +316,8 @@ void worker_host::leave() {
   if (!run_ || run_->leaving)
     return forget_if_over();
   run_->leaving = true;
+  if (run_->read_there)
+    run_->read_there->give_up();
   *run_->given_up = true;
   for (const caf::actor& one : run_->alive)
     caf::anon_send_exit(one, caf::exit_reason::user_shutdown);

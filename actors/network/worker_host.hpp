@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/alarm_clock.hpp"
+#include "actors/network/remote_parameters.hpp"
 #include "actors/network/worker.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/run_options.hpp"
@@ -43,7 +44,8 @@ private:
     bool connected_told = false;
     bool leaving = false;
     run_options options;
-    std::optional<checkpoint> start;
+    std::optional<checkpoint> start;           ///< of a resumed run that sees the directory
+    std::optional<remote_parameters> read_there; ///< of one that does not
     setup_ptr setup;
     std::shared_ptr<std::atomic<double>> clock_offset;
     company here; ///< the actors of this run that live here
@@ -59,6 +61,7 @@ private:
   void said_by(const caf::actor& link, const start_ranks& in);
   void said_by(const caf::actor& link, const release& in);
   void said_by(const caf::actor& link, const clock_probe& in);
+  void said_by(const caf::actor& link, const parameter_answer& in);
   void said_by(const caf::actor& link, const refusal& in);
   /// Anything else breaks the protocol.
   template <class Message>
@@ -70,6 +73,7 @@ private:
   void refuse(const caf::actor& link, error_kind kind, const std::string& text);
   void admit_neighbour(std::uint32_t worker, const caf::actor& link);
   void tell_when_connected();
+  void open_start(const assignment& in);
   void spawn_members();
   void open_routes_to(const caf::actor& link, const std::vector<std::uint32_t>& peer_ranks, bool schedules);
   void leave();
