@@ -31,12 +31,13 @@ run_spec to_profiled(run_spec spec) {
 
 } // namespace
 
-std::optional<layer_profile> profile_layers(const run_spec& spec, const data_source& data, const run_options& options) {
+std::optional<layer_profile> profile_layers(const run_spec& spec, const data_source& data, const run_options& options,
+                                            const pipeline_runner& run, std::uint32_t processors) {
   const run_spec profiled = to_profiled(spec);
   run_options quiet;
   quiet.family = options.family;
   quiet.interrupts = options.interrupts;
-  const run_report report = run_pipeline(profiled, data, quiet);
+  const run_report report = run(profiled, data, quiet);
   if (report.interrupted || (options.interrupts != nullptr && *options.interrupts > 0))
     return std::nullopt;
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
@@ -46,8 +47,11 @@ std::optional<layer_profile> profile_layers(const run_spec& spec, const data_sou
     measured.push_back(one.seconds);
     stages.push_back(one.layers);
   }
-  return layer_profile{spread_over_layers(measured, stages, estimate_pass_costs(spec.model, family)),
-                       usable_processors()};
+  return layer_profile{spread_over_layers(measured, stages, estimate_pass_costs(spec.model, family)), processors};
+}
+
+std::optional<layer_profile> profile_layers(const run_spec& spec, const data_source& data, const run_options& options) {
+  return profile_layers(spec, data, options, run_pipeline, usable_processors());
 }
 
 } // namespace troupe

@@ -1,8 +1,11 @@
 #include "cli/network_flags.hpp"
 
+#include "actors/run.hpp"
 #include "model/error.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace troupe {
 
@@ -82,6 +85,8 @@ coordinator_setup_of_workers network_flags::settle(std::optional<local_workers>&
   } else {
     setup.workers = parse_addresses(workers_, "--workers");
   }
+  if (std::ranges::all_of(setup.workers, is_loopback)) // they share this machine
+    setup.processors = usable_processors();
   return setup;
 }
 

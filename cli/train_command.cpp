@@ -203,14 +203,40 @@ void finish(const train_request& request, const run_report& report, const std::s
     throw CLI::RuntimeError(exit_interrupted);
 }
 
+/// Where the ranks live: in this process, or with workers, which it holds on to.
+class rank_places {
+public:
+  explicit rank_places(const network_flags& network) {
+    if (network.distributed())
+      workers_ = network.settle(started_);
+  }
+
+  /// Throws CLI::RuntimeError when the user interrupted before the workers were ready.
+  run_report run(const run_spec& spec, const data_source& data, const run_options& options) const {
+    if (!workers_)
+      return run_pipeline(spec, data, options);
+    const std::optional<run_report> report = run_distributed(spec, data, options, *workers_);
+    if (!report)
+      throw CLI::RuntimeError(exit_interrupted);
+    return *report;
+  }
+  /// How many ranks compute at once; 0: all.
+  std::uint32_t processors() const { return workers_ ? workers_->processors : usable_processors(); }
+
+private:
+  std::optional<local_workers> started_;
+  std::optional<coordinator_setup_of_workers> workers_;
+};
+
 /// Profiles, unless passes are emulated, and searches. Throws CLI::RuntimeError when the user interrupted the profile.
-plan find_plan(const train_request& request, const run_spec& spec, const data_source& data,
-               const run_options& options) {
+plan find_plan(const train_request& request, const run_spec& spec, const data_source& data, const run_options& options,
+               const rank_places& places) {
   searched_plan chosen;
   if (spec.pipeline.emulated()) { // nothing to measure
     chosen = search_emulated_plan(spec, find_family(spec.model.family));
   } else {
-    const std::optional<layer_profile> profile = profile_layers(spec, data, options);
+    const auto run = [&](const auto&... what) { return places.run(what...); };
+    const std::optional<layer_profile> profile = profile_layers(spec, data, options, run, places.processors());
     if (!profile)
       throw CLI::RuntimeError(exit_interrupted);
     chosen = search_plan(spec, profile->layers, profile->processors);
@@ -220,23 +246,13 @@ plan find_plan(const train_request& request, const run_spec& spec, const data_so
   return std::move(chosen.pipeline);
 }
 
-/// Throws CLI::RuntimeError when the user interrupted before the workers were ready.
-run_report run_on_workers(const train_request& request, const run_spec& spec, const data_source& data,
-                          const run_options& options) {
-  std::optional<local_workers> started;
-  const std::optional<run_report> report =
-      run_distributed(spec, data, options, request.network.settle(started));
-  if (!report)
-    throw CLI::RuntimeError(exit_interrupted);
-  return *report;
-}
-
 /// Runs what the spec asks for.
 run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options) {
   if (spec.pipeline.schedule == "reference")
     return run_reference(spec, data, options);
+  const rank_places places(request.network);
   const plan chosen = spec.pipeline.schedule == searched_schedule_name
-                          ? find_plan(request, spec, data, options)
+                          ? find_plan(request, spec, data, options, places)
                           : make_plan(spec, find_family(spec.model.family));
   fmt::print(stderr, "{}", describe(chosen.notes, spec.pipeline.schedule));
   if (!chosen.facts.canonical && !chosen.order.asynchronous)
@@ -246,9 +262,7 @@ run_report run(const train_request& request, const run_spec& spec, const data_so
   if (!request.save_schedule.empty())
     write_text_file(request.save_schedule, to_csv(chosen.order));
   options.pipeline = &chosen;
-  if (request.one_thread)
-    return run_one_thread(spec, data, options);
-  return request.network.distributed() ? run_on_workers(request, spec, data, options) : run_pipeline(spec, data, options);
+  return request.one_thread ? run_one_thread(spec, data, options) : places.run(spec, data, options);
 }
 
 void train(const train_request& request) {

@@ -21,6 +21,7 @@ struct coordinator_setup_of_workers {
   double connect_timeout = 30.0;           ///< seconds
   checkpoint_route checkpoints = checkpoint_route::shared;
   arithmetic_rule arithmetic = arithmetic_rule::equal;
+  std::uint32_t processors = 0; ///< how many ranks can compute at once; 0: all
 };
 
 class worker_claims;

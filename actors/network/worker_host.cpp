@@ -48,6 +48,8 @@ void worker_host::said(const peer_said& in) {
 }
 
 void worker_host::lost(const peer_lost& in) {
+  if (next_ && next_->link == in.link)
+    next_.reset();
   if (!run_)
     return;
   if (in.link == run_->coordinator) {
@@ -115,6 +117,10 @@ void worker_host::said_by(const caf::actor& link, const hello& in) {
 }
 
 void worker_host::claim(const caf::actor& link, const hello& in) {
+  if (run_ && run_->leaving && !next_) { // it is as good as free
+    next_ = {link, in};
+    return;
+  }
   if (run_)
     return refuse(link, error_kind::run, fmt::format("this worker is busy with run {}", short_name(run_->id)));
   run_.emplace();
@@ -337,6 +343,13 @@ void worker_host::forget_if_over() {
   run_.reset();
   if (ending_)
     tell(watcher_, left_run{});
+  else if (next_)
+    admit_next();
+}
+
+void worker_host::admit_next() {
+  const next_claim waiting = *std::exchange(next_, std::nullopt);
+  claim(waiting.link, waiting.said);
 }
 
 void worker_host::end() {

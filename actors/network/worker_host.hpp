@@ -78,6 +78,7 @@ private:
   void open_routes_to(const caf::actor& link, const std::vector<std::uint32_t>& peer_ranks, bool schedules);
   void leave();
   void forget_if_over();
+  void admit_next();
   hello introduction_of(peer_role role, std::uint32_t target) const;
   std::string place_of(std::uint32_t worker) const;
   void note(const std::string& text) const;
@@ -86,6 +87,12 @@ private:
   worker_setup setup_;
   observer watcher_;
   std::optional<hosted_run> run_;
+  /// A coordinator that came while the run before was let go of.
+  struct next_claim {
+    caf::actor link;
+    hello said;
+  };
+  std::optional<next_claim> next_;
   bool ending_ = false;
 };
 
