@@ -6,12 +6,11 @@
 #include <fmt/format.h>
 
 #include <csignal>
-#include <memory>
-#include <system_error>
-
 #include <fcntl.h>
+#include <memory>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <system_error>
 #include <unistd.h>
 
 extern char** environ; // NOLINT(*-redundant-declaration): POSIX asks for it

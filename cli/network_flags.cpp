@@ -2,6 +2,7 @@
 
 #include "actors/run.hpp"
 #include "model/error.hpp"
+#include "runtime/network/liveness.hpp"
 
 #include <fmt/format.h>
 
@@ -19,7 +20,7 @@ CLI::Option* last_of(CLI::Option* option) {
 }
 
 void expect_seconds(const char* flag, double value) {
-  constexpr double least = 0.2;
+  constexpr double least = liveness::least_timeout;
   constexpr double most = 86400.0;
   if (!(value >= least && value <= most))
     throw spec_error(fmt::format("{}: found {:g}, expected from {:g} to {:g} seconds", flag, value, least, most));
@@ -28,8 +29,9 @@ void expect_seconds(const char* flag, double value) {
 } // namespace
 
 void tls_flags::add_to(CLI::App& command) {
-  last_of(command.add_option("--tls", directory,
-                             "this host's folder made by `troupe certs`: encrypt, and check certificates on both sides"))
+  last_of(
+      command.add_option("--tls", directory,
+                         "this host's folder made by `troupe certs`: encrypt, and check certificates on both sides"))
       ->type_name("DIR");
   last_of(command.add_option("--peer-timeout", peer_timeout, "a peer that was silent for so long is lost (5)"))
       ->type_name("SECONDS");
@@ -48,9 +50,10 @@ void network_flags::add_to(CLI::App& command) {
   tls_.add_to(command);
   last_of(command.add_option("--connect-timeout", connect_timeout_, "how long to try to reach a worker (30)"))
       ->type_name("SECONDS");
-  last_of(command.add_option("--checkpoint-via", checkpoint_via_,
-                             "shared: workers write to the checkpoint directory, which all see; coordinator: this process "
-                             "writes for them (shared)"))
+  last_of(
+      command.add_option("--checkpoint-via", checkpoint_via_,
+                         "shared: workers write to the checkpoint directory, which all see; coordinator: this process "
+                         "writes for them (shared)"))
       ->type_name("WAY");
   command
       .add_flag("--allow-mixed-arithmetic", mixed_arithmetic_,
@@ -64,8 +67,7 @@ void network_flags::check() const {
   if (spawn_ > most_spawned)
     throw spec_error(fmt::format("--spawn: found {}, expected at most {}", spawn_, most_spawned));
   if (checkpoint_via_ != "shared" && checkpoint_via_ != "coordinator")
-    throw spec_error(
-        fmt::format("--checkpoint-via: found '{}', expected shared or coordinator", checkpoint_via_));
+    throw spec_error(fmt::format("--checkpoint-via: found '{}', expected shared or coordinator", checkpoint_via_));
   expect_seconds("--connect-timeout", connect_timeout_);
   if (!workers_.empty())
     for (const network_address& one : parse_addresses(workers_, "--workers"))

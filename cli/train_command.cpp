@@ -112,8 +112,9 @@ void expect_fitting_flags(const train_request& request, const run_spec& spec) {
                                  pipeline.emulated() ? "pipeline.emulate" : "reactive pipeline.dispatch"));
   request.network.check();
   if (request.network.distributed() && (request.one_thread || pipeline.schedule == "reference"))
-    throw spec_error(fmt::format("--workers, --spawn: found one with {}, expected neither, since that runs on one thread",
-                                 request.one_thread ? "--one-thread" : "the reference"));
+    throw spec_error(
+        fmt::format("--workers, --spawn: found one with {}, expected neither, since that runs on one thread",
+                    request.one_thread ? "--one-thread" : "the reference"));
 }
 
 /// What says how one schedule is laid out means nothing to another one.

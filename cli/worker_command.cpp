@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <memory>
 #include <string>
-
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -27,7 +26,8 @@ struct worker_request {
   bool end_with_parent = false;
 };
 
-constexpr const char* examples = R"(A worker waits for a `troupe train --workers ...` that claims it, hosts the ranks that it is given, and
+constexpr const char* examples =
+    R"(A worker waits for a `troupe train --workers ...` that claims it, hosts the ranks that it is given, and
 waits for the next. It needs neither the data nor a run spec: both come from the coordinator. It must be the same
 build of troupe on a processor of the same kind, or its bits would differ.
 
@@ -72,7 +72,8 @@ void add_worker_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("worker", "Hosts ranks of runs that other processes coordinate.");
   command->footer(examples);
   const auto request = std::make_shared<worker_request>();
-  command->add_option("--listen", request->listen, "where to wait for coordinators and other workers; port 0: a free one")
+  command
+      ->add_option("--listen", request->listen, "where to wait for coordinators and other workers; port 0: a free one")
       ->type_name("HOST:PORT")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   request->tls.add_to(*command);

@@ -8,14 +8,13 @@
 #include <cerrno>
 #include <chrono>
 #include <memory>
-#include <system_error>
-#include <thread>
-
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <system_error>
+#include <thread>
 #include <unistd.h>
 
 namespace troupe {
@@ -112,7 +111,8 @@ void connector(caf::blocking_actor*, const connector_setup& setup) {
       break;
     std::this_thread::sleep_for(pause);
   }
-  tell(setup.owner, connecting_failed{setup.number, fmt::format("could not be reached within {:g} s ({})", setup.seconds, reason)});
+  tell(setup.owner,
+       connecting_failed{setup.number, fmt::format("could not be reached within {:g} s ({})", setup.seconds, reason)});
 }
 
 } // namespace troupe

@@ -203,9 +203,10 @@ void look(self_pointer self) {
     return lose(self, "did not say who it is in time");
   if (seen.heartbeat_due && can_send(state) && state.writer->empty())
     put(self, heartbeat{});
-  self->delayed_send(self, std::chrono::duration_cast<std::chrono::nanoseconds>(
-                               std::chrono::duration<double>(state.alive->interval())),
-                     link_tick{});
+  self->delayed_send(
+      self,
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(state.alive->interval())),
+      link_tick{});
 }
 
 template <class Message>
@@ -256,6 +257,7 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
       on<open_routes>(self,
                       [self](const open_routes& in) {
                         self->state.routes = in.routes;
+                        self->state.alive.emplace(in.peer_timeout, seconds_now());
                         self->state.writer->set_precision(in.precision);
                         self->state.reader->set_precision(in.precision);
                         self->state.reader->set_limits(in.limits);

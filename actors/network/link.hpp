@@ -21,8 +21,8 @@ struct link_setup {
   caf::actor owner;                        ///< is told of link_ready, peer_said and peer_lost
   std::shared_ptr<const tls_identity> tls; ///< null: none
   tls_side side = tls_side::server;
-  std::string expected_host;   ///< of a client over TLS: whom the peer's certificate must name
-  double peer_timeout = 5.0;   ///< seconds
+  std::string expected_host; ///< of a client over TLS: whom the peer's certificate must name
+  double peer_timeout = 5.0; ///< seconds
 };
 
 struct link_state {

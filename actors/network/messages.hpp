@@ -33,6 +33,7 @@ struct open_routes {
   std::shared_ptr<const link_routes> routes;
   wire_limits limits;
   wire_precision precision = wire_precision::fp32;
+  double peer_timeout = 5.0; ///< the run's, seconds
 };
 
 /// Owner to link: tell the peer.

@@ -12,8 +12,8 @@ namespace {
 
 void copy_into(const std::string& name, const tensor& from, tensor& to) {
   if (from.extents() != to.extents())
-    throw checkpoint_error(fmt::format("{}: found shape {}, expected {}", name, to_string(from.extents()),
-                                       to_string(to.extents())));
+    throw checkpoint_error(
+        fmt::format("{}: found shape {}, expected {}", name, to_string(from.extents()), to_string(to.extents())));
   std::ranges::copy(from.values(), to.data());
 }
 

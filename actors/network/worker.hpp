@@ -11,9 +11,9 @@
 namespace troupe {
 
 struct worker_setup {
-  std::shared_ptr<const tls_identity> tls; ///< null: none
-  double peer_timeout = 5.0;               ///< seconds
-  double connect_timeout = 30.0;           ///< to other workers, seconds
+  std::shared_ptr<const tls_identity> tls;          ///< null: none
+  double peer_timeout = 5.0;                        ///< seconds
+  double connect_timeout = 30.0;                    ///< to other workers, seconds
   std::function<void(const std::string&)> on_event; ///< a line for people; called on one thread at a time
 };
 

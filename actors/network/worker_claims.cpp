@@ -12,7 +12,6 @@
 #include <filesystem>
 #include <random>
 #include <span>
-
 #include <unistd.h>
 
 namespace troupe {
@@ -110,9 +109,9 @@ void worker_claims::said_by(member& from, const hello& in) {
   if (from.at != stage::connecting)
     return fail(error_kind::protocol, fmt::format("{} said hello twice", name_of_member(from)));
   if (in.protocol != wire_protocol || in.version != TROUPE_VERSION)
-    return fail(error_kind::run, fmt::format("{}: found troupe {} (protocol {}), expected troupe {} (protocol {}) as here",
-                                             name_of_member(from), in.version, in.protocol, TROUPE_VERSION,
-                                             wire_protocol));
+    return fail(error_kind::run,
+                fmt::format("{}: found troupe {} (protocol {}), expected troupe {} (protocol {}) as here",
+                            name_of_member(from), in.version, in.protocol, TROUPE_VERSION, wire_protocol));
   arithmetic_fingerprint found = in.arithmetic;
   const auto expected = fingerprint_here(setup_->spec.pipeline.threads_per_stage);
   found.threads = expected.threads; // a worker uses as many as the run says
@@ -201,7 +200,7 @@ void worker_claims::begin(const begin_run& in) {
       continue;
     auto routes = std::make_shared<link_routes>(ours);
     routes->peer_ranks.insert(one.ranks.begin(), one.ranks.end());
-    tell_link(one.link, open_routes{routes, limits, precision_of(setup_->spec)});
+    tell_link(one.link, open_routes{routes, limits, precision_of(setup_->spec), how_.peer_timeout});
     say(one.link, start_ranks{one.clock_offset});
   }
 }
@@ -244,8 +243,8 @@ void worker_claims::said_by(member& from, const parameter_request& in) {
 
 template <class Message>
 void worker_claims::said_by(member& from, const Message&) {
-  fail(error_kind::protocol,
-       fmt::format("{} sent {}, which is not for the coordinator", name_of_member(from), name_of(wire_message(Message{}))));
+  fail(error_kind::protocol, fmt::format("{} sent {}, which is not for the coordinator", name_of_member(from),
+                                         name_of(wire_message(Message{}))));
 }
 
 void worker_claims::leave() {

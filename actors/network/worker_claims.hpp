@@ -33,7 +33,8 @@ private:
   /// How far a worker has come.
   enum class stage { connecting, greeted, measured, assigned, wired };
   struct member {
-    member(network_address where, std::vector<std::uint32_t> hosts) : address(std::move(where)), ranks(std::move(hosts)) {}
+    member(network_address where, std::vector<std::uint32_t> hosts)
+        : address(std::move(where)), ranks(std::move(hosts)) {}
 
     network_address address;
     std::vector<std::uint32_t> ranks;
@@ -71,7 +72,7 @@ private:
   run_id run_{};
   std::vector<member> members_;
   std::shared_ptr<std::atomic<bool>> given_up_;
-  std::uint32_t connecting_ = 0; ///< connectors whose answer is due
+  std::uint32_t connecting_ = 0;        ///< connectors whose answer is due
   std::map<std::string, shape> shapes_; ///< of all parameters, once one was asked for
   tensor_pool pool_;
   bool failed_ = false;

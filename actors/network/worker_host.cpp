@@ -15,7 +15,6 @@
 
 #include <algorithm>
 #include <chrono>
-
 #include <unistd.h>
 
 namespace troupe {
@@ -79,13 +78,12 @@ void worker_host::connected(const peer_connected& in) {
     return;
   }
   const network_address address = parse_address(run_->task->workers[in.number].address, "worker");
-  run_->introducing[in.number] =
-      spawn_link(self_->system(), in.socket,
-                 link_setup{.owner = caf::actor(self_),
-                            .tls = setup_.tls,
-                            .side = tls_side::client,
-                            .expected_host = address.host,
-                            .peer_timeout = run_->task->peer_timeout_seconds});
+  run_->introducing[in.number] = spawn_link(self_->system(), in.socket,
+                                            link_setup{.owner = caf::actor(self_),
+                                                       .tls = setup_.tls,
+                                                       .side = tls_side::client,
+                                                       .expected_host = address.host,
+                                                       .peer_timeout = run_->task->peer_timeout_seconds});
 }
 
 void worker_host::failed(const connecting_failed& in) {
@@ -141,10 +139,11 @@ void worker_host::greet_neighbour(const caf::actor& link, const hello& in) {
                               run_ && run_->task ? "run " + short_name(run_->id) : "none"));
   if (in.target_worker != run_->task->worker || !run_->partners.contains(in.source_worker) ||
       run_->neighbours.contains(in.source_worker))
-    return refuse(link, error_kind::protocol,
-                  fmt::format("worker {} calling worker {} was found, expected a neighbour that has not called yet, and "
-                              "worker {}",
-                              in.source_worker, in.target_worker, run_->task->worker));
+    return refuse(
+        link, error_kind::protocol,
+        fmt::format("worker {} calling worker {} was found, expected a neighbour that has not called yet, and "
+                    "worker {}",
+                    in.source_worker, in.target_worker, run_->task->worker));
   const auto called = run_->introducing.find(in.source_worker);
   if (called == run_->introducing.end() || called->second != link) // it called us, and expects an answer
     say(link, introduction_of(peer_role::neighbour, in.source_worker));
@@ -287,7 +286,8 @@ void worker_host::spawn_members() {
     run_->here.ranks[rank] = self_->system().spawn(stage, run_->setup, rank, self);
     watch(caf::actor_cast<caf::actor>(run_->here.ranks[rank]));
   }
-  run_->here.store = self_->system().spawn<caf::detached>(worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
+  run_->here.store =
+      self_->system().spawn<caf::detached>(worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
   watch(caf::actor_cast<caf::actor>(run_->here.store));
   open_routes_to(run_->coordinator, {}, true);
 }
@@ -299,7 +299,8 @@ void worker_host::open_routes_to(const caf::actor& link, const std::vector<std::
   routes->peer_schedules = schedules;
   const run_setup& setup = *run_->setup;
   tell_link(link, identify_peer{});
-  tell_link(link, open_routes{routes, limits_of(setup.spec, *setup.family, setup.pipeline), precision_of(setup.spec)});
+  tell_link(link, open_routes{routes, limits_of(setup.spec, *setup.family, setup.pipeline), precision_of(setup.spec),
+                              run_->task->peer_timeout_seconds});
 }
 
 void worker_host::member_failed(const failure_message& in) {

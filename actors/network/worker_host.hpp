@@ -44,7 +44,7 @@ private:
     bool connected_told = false;
     bool leaving = false;
     run_options options;
-    std::optional<checkpoint> start;           ///< of a resumed run that sees the directory
+    std::optional<checkpoint> start;             ///< of a resumed run that sees the directory
     std::optional<remote_parameters> read_there; ///< of one that does not
     setup_ptr setup;
     std::shared_ptr<std::atomic<double>> clock_offset;

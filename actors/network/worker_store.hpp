@@ -1,5 +1,5 @@
-// A worker's store: writes the snapshots of its ranks into the run's checkpoint, in a directory that all see, or through
-// the coordinator.
+// A worker's store: writes the snapshots of its ranks into the run's checkpoint, in a directory that all see, or
+// through the coordinator.
 #pragma once
 
 #include "actors/interfaces.hpp"
@@ -12,7 +12,7 @@ struct worker_store_state {
   static constexpr const char* name = "worker store";
   checkpoint_route route = checkpoint_route::shared;
   caf::actor coordinator;
-  std::deque<layer_part> layers;      ///< through the coordinator: the first is on its way
+  std::deque<layer_part> layers;       ///< through the coordinator: the first is on its way
   std::deque<rank_snapshot> unwritten; ///< shared: until the coordinator has made the directory
 };
 

@@ -11,10 +11,12 @@ namespace troupe {
 /// Times are seconds of one clock.
 class liveness {
 public:
+  static constexpr double least_timeout = 0.2; ///< seconds
+
   liveness(double timeout, double now) : timeout_(timeout), heard_(now), said_(now), looked_(now) {}
 
-  /// How often look() is to be called.
-  double interval() const { return timeout_ / looks_per_timeout; }
+  /// How often look() is to be called. Often enough for a peer whose own timeout is the least that can be set.
+  double interval() const { return std::min(timeout_ / looks_per_timeout, least_timeout / looks_per_timeout); }
   double timeout() const { return timeout_; }
 
   void heard(double now) { heard_ = now; }
@@ -29,11 +31,11 @@ public:
     if (now - looked_ > timeout_ / 2)
       heard_ = std::max(heard_, now - interval());
     looked_ = now;
-    return {now - heard_ > timeout_, now - said_ >= interval()};
+    return {now - heard_ > timeout_, now - said_ >= interval() / 2};
   }
 
 private:
-  static constexpr double looks_per_timeout = 8.0;
+  static constexpr double looks_per_timeout = 4.0;
 
   double timeout_;
   double heard_;
