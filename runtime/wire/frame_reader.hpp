@@ -14,6 +14,8 @@ namespace troupe {
 class frame_reader {
 public:
   explicit frame_reader(const wire_limits& limits, wire_precision precision = wire_precision::fp32);
+  frame_reader(const frame_reader&) = delete;
+  frame_reader& operator=(const frame_reader&) = delete;
   frame_reader(frame_reader&&) noexcept;
   frame_reader& operator=(frame_reader&&) noexcept;
   ~frame_reader();

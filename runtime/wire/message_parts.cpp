@@ -106,12 +106,12 @@ message_parts take_apart(const wire_message& message, wire_precision precision) 
   return parts;
 }
 
-message_frame put_together(std::string_view bytes, std::uint64_t block_bytes, const wire_limits& limits,
+message_frame put_together(std::string_view body, std::uint64_t block_bytes, const wire_limits& limits,
                            wire_precision precision, tensor_pool& pool) {
-  const proto::MessageBody body = parse_body(bytes);
-  const bool passes = body.has_activation() || body.has_gradient();
-  incoming_blocks blocks(extents_of(body), block_bytes, limits, passes ? precision : wire_precision::fp32, pool);
-  wire_message message = decode({body, limits, blocks});
+  const proto::MessageBody parsed = parse_body(body);
+  const bool passes = parsed.has_activation() || parsed.has_gradient();
+  incoming_blocks blocks(extents_of(parsed), block_bytes, limits, passes ? precision : wire_precision::fp32, pool);
+  wire_message message = decode({parsed, limits, blocks});
   return {std::move(message), std::move(blocks).sinks()};
 }
 

@@ -31,6 +31,13 @@ void narrow(const float* from, std::uint64_t count, char* to) {
   }
 }
 
+std::vector<std::uint64_t> extents_of(const shape& of) {
+  std::vector<std::uint64_t> extents;
+  for (std::size_t axis = 0; axis < of.rank(); ++axis)
+    extents.push_back(static_cast<std::uint64_t>(of[axis]));
+  return extents;
+}
+
 shape to_shape(const std::vector<std::uint64_t>& extents) {
   const auto at = [&](std::size_t axis) { return static_cast<std::int64_t>(extents[axis]); };
   switch (extents.size()) {
@@ -66,20 +73,13 @@ std::uint64_t count_elements(const std::vector<std::uint64_t>& extents, std::uin
 
 } // namespace
 
-block_source::block_source(tensor values, wire_precision form) : form_(form) {
-  for (std::size_t axis = 0; axis < values.extents().rank(); ++axis)
-    extents_.push_back(static_cast<std::uint64_t>(values.extents()[axis]));
-  elements_ = static_cast<std::uint64_t>(values.size());
-  data_ = std::as_const(values).data();
-  holder_ = std::move(values);
-}
+block_source::block_source(tensor values, wire_precision form)
+    : extents_(extents_of(values.extents())), data_(std::as_const(values).data()),
+      elements_(static_cast<std::uint64_t>(values.size())), form_(form), holder_(std::move(values)) {}
 
-block_source::block_source(token_block tokens) {
-  elements_ = tokens == nullptr ? 0 : tokens->size();
-  data_ = tokens == nullptr ? nullptr : tokens->data();
-  extents_.push_back(elements_);
-  holder_ = std::move(tokens);
-}
+block_source::block_source(token_block tokens)
+    : extents_{tokens == nullptr ? 0 : tokens->size()}, data_(tokens == nullptr ? nullptr : tokens->data()),
+      elements_(extents_.front()), holder_(std::move(tokens)) {}
 
 void block_source::copy(std::uint64_t offset, std::span<char> out) const {
   const std::uint64_t size = bytes_per_element(form_);

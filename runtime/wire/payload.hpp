@@ -31,11 +31,11 @@ public:
   void copy(std::uint64_t offset, std::span<char> out) const;
 
 private:
-  std::variant<tensor, token_block> holder_;
   std::vector<std::uint64_t> extents_;
-  const void* data_ = nullptr;
-  std::uint64_t elements_ = 0;
+  const void* data_;
+  std::uint64_t elements_;
   wire_precision form_ = wire_precision::fp32;
+  std::variant<tensor, token_block> holder_; ///< of what data_ points to
 };
 
 /// A block's memory on the way in; someone else holds it. Bytes come in pieces of any size.
