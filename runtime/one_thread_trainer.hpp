@@ -8,8 +8,8 @@
 
 namespace troupe {
 
-/// Trains as `spec` says, through the lists of its schedule: rank after rank as far as each one gets, until all are
+/// Trains as `wanted` says, through the lists of its schedule: rank after rank as far as each one gets, until all are
 /// through. Holds the whole model. Throws any troupe::error.
-run_report run_one_thread(const run_spec& spec, const data_source& data, const run_options& options);
+run_report run_one_thread(const run_spec& wanted, const data_source& data, const run_options& options);
 
 } // namespace troupe

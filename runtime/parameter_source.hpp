@@ -22,7 +22,9 @@ public:
 protected:
   parameter_source() = default;
   parameter_source(const parameter_source&) = default;
+  parameter_source(parameter_source&&) = default;
   parameter_source& operator=(const parameter_source&) = default;
+  parameter_source& operator=(parameter_source&&) = default;
 };
 
 } // namespace troupe

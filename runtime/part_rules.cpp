@@ -62,7 +62,8 @@ void part_rules::expect_layer(std::uint32_t rank, const layer_snapshot& layer) c
     refuse(rank, fmt::format("{} parameters in layer {}", layer.parameters.size(), layer.layer),
            fmt::format("{}", expected.size()));
   for (std::size_t index = 0; index < expected.size(); ++index) {
-    const auto& [name, extents] = expected[index];
+    const std::string& name = expected[index].name;
+    const shape& extents = expected[index].extents;
     const parameter_snapshot& found = layer.parameters[index];
     if (found.name != name)
       refuse(rank, fmt::format("parameter {} in layer {}", printable(found.name), layer.layer), name);

@@ -8,8 +8,8 @@
 
 namespace troupe {
 
-/// Trains as `spec` says; its pipeline section is not used, but for threads_per_stage and recomputation. Throws any
-/// troupe::error.
-run_report run_reference(const run_spec& spec, const data_source& data, const run_options& options);
+/// Trains as `wanted` says; of its pipeline section it uses threads_per_stage, recomputation and wire, and
+/// where it rounds the cuts (see reference_cuts). Throws any troupe::error.
+run_report run_reference(const run_spec& wanted, const data_source& data, const run_options& options);
 
 } // namespace troupe

@@ -21,8 +21,8 @@ namespace troupe {
 enum class layer_mark { more_follow, last };
 
 /// The scheduler has one checkpoint in flight at a time, so all that is added between two commits is of one step. What
-/// is repeated, or of a checkpoint that is committed, is ignored. Everything that is added with the last rank's part
-/// commits. The functions throw checkpoint_error, and nothing half-written stays behind.
+/// is repeated, or of a checkpoint that is committed, is ignored. The call that completes the last rank's part commits
+/// and says so. All throw checkpoint_error; nothing half-written stays behind.
 class snapshot_collector {
 public:
   snapshot_collector(const run_spec& spec, const model_family& family, const plan& pipeline);
