@@ -23,7 +23,8 @@ using arguments = std::vector<std::string>;
 
 arguments words_of(const scratch_directory& scratch, const arguments& flags) {
   write_bytes(scratch / "text", some_text());
-  return small_run() + arguments{"--data", (scratch / "text").string(), "--quiet"} + flags;
+  return small_run() + arguments{"--data", (scratch / "text").string(), "--layers", "2", "--quiet"} +
+         flags; // four layers
 }
 
 json report_of(const scratch_directory& scratch, const arguments& flags) {
