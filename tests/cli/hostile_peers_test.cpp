@@ -187,12 +187,12 @@ void check_run_under_attack(const arguments& tls, const std::function<hostile_ma
 
 } // namespace
 
-TEST_CASE("1,000 malformed connections to a worker change nothing in its run, and hardly its memory") {
+TEST_CASE("a thousand malformed connections to a worker change nothing in its run, and hardly its memory") {
   plain_attackers attackers;
   check_run_under_attack({}, std::ref(attackers));
 }
 
-TEST_CASE("1,000 connections of plaintext, strangers and forgers to a worker with TLS change nothing in its run") {
+TEST_CASE("a thousand connections of plaintext, strangers and forgers to a worker with TLS change nothing in its run") {
   const tls_job job({"127.0.0.1"});
   tls_attackers attackers(job);
   check_run_under_attack({"--tls", job.folder("127.0.0.1").string()}, std::ref(attackers));

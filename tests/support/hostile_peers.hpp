@@ -48,6 +48,8 @@ public:
     if (socket_ < 0 || ::connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
       throw std::runtime_error(address + ": no connection");
   }
+  /// Of a connected socket, which it owns from now on.
+  explicit raw_connection(int socket) : socket_(socket) {}
   raw_connection(raw_connection&& other) noexcept : socket_(std::exchange(other.socket_, -1)) {}
   raw_connection& operator=(raw_connection&& other) noexcept {
     std::swap(socket_, other.socket_);
@@ -68,9 +70,9 @@ public:
       sent += static_cast<std::size_t>(count);
     }
   }
-  /// Blocks until something comes; empty: the other end has closed.
+  /// Blocks until something comes; empty: the other end has closed. At most 4 KiB.
   std::string receive() const {
-    std::array<char, 16384> buffer{};
+    std::array<char, 4096> buffer{};
     const ssize_t count = ::recv(socket_, buffer.data(), buffer.size(), 0);
     return {buffer.data(), count > 0 ? static_cast<std::size_t>(count) : 0};
   }
