@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <span>
+#include <sys/socket.h>
 #include <type_traits>
 
 namespace troupe {
@@ -18,22 +19,44 @@ using self_pointer = link_broker*;
 /// computed them: their number is bounded by the schedule's peaks.
 constexpr std::uint64_t window = 4U << 20;
 
-/// Bytes that are read at a time.
+/// Bytes that are read at a time: of a peer that is not identified, and of one that is. CAF holds a buffer as large.
+constexpr std::size_t newcomer_read_size = 4U << 10;
 constexpr std::size_t read_size = 256U << 10;
+
+/// Messages, heartbeats aside, that a peer may send before it is identified: a hello, and why it takes it back.
+constexpr std::uint32_t most_newcomer_messages = 2;
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Ends the connection; the owner is told once.
+void leave(self_pointer self) {
+  cut(self, self->state.connection);
+  if (self->state.setup.place)
+    self->state.setup.place->give_back();
+  self->quit();
+}
+
+void tick_later(self_pointer self) {
+  self->delayed_send(self,
+                     std::chrono::duration_cast<std::chrono::nanoseconds>(
+                         std::chrono::duration<double>(self->state.alive->interval())),
+                     link_tick{});
+}
+
+/// Ends the connection; the owner is told once. What is written and not yet sent, such as an alert of TLS, has until
+/// the next tick to leave.
 void lose(self_pointer self, const std::string& reason, error_kind kind = error_kind::run) {
   link_state& state = self->state;
   if (state.over)
     return;
   state.over = true;
+  state.ended = seconds_now();
   tell(state.setup.owner, peer_lost{caf::actor_cast<caf::actor>(self), reason, kind});
+  if (!self->valid(state.connection) || (state.in_flight == 0 && self->wr_buf(state.connection).empty()))
+    return leave(self);
   self->flush(state.connection);
-  self->quit();
+  tick_later(self);
 }
 
 /// Runs `act`; what it throws ends the connection.
@@ -58,7 +81,7 @@ void end_if_done(self_pointer self) {
     return;
   state.over = true;
   tell(state.setup.owner, peer_lost{caf::actor_cast<caf::actor>(self), "closed here"});
-  self->quit();
+  leave(self);
 }
 
 void note_written(self_pointer self, std::size_t before) {
@@ -152,8 +175,16 @@ bool hand_on(const link_routes& routes, Message&& message) {
   return true;
 }
 
+/// A stranger may not fill the owner's mailbox.
+void expect_few_of_newcomer(link_state& state, const wire_message& message) {
+  if (!state.identified && !std::holds_alternative<heartbeat>(message) &&
+      ++state.newcomer_messages > most_newcomer_messages)
+    refuse(std::string(name_of(message)) + " before it was answered, expected it to wait");
+}
+
 void take(self_pointer self, wire_message&& message) {
   link_state& state = self->state;
+  expect_few_of_newcomer(state, message);
   static const link_routes none;
   std::visit(
       [&](auto&& one) {
@@ -193,9 +224,12 @@ void read(self_pointer self, const std::vector<char>& bytes) {
 
 void look(self_pointer self) {
   link_state& state = self->state;
-  if (state.over)
-    return;
   const double now = seconds_now();
+  if (state.over) {
+    if (now - state.ended >= state.alive->interval())
+      leave(self);
+    return;
+  }
   const liveness::verdict seen = state.alive->look(now);
   if (seen.lost)
     return lose(self, fmt::format("was silent for {:.1f} s", state.alive->timeout()));
@@ -203,10 +237,16 @@ void look(self_pointer self) {
     return lose(self, "did not say who it is in time");
   if (seen.heartbeat_due && can_send(state) && state.writer->empty())
     put(self, heartbeat{});
-  self->delayed_send(
-      self,
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(state.alive->interval())),
-      link_tick{});
+  tick_later(self);
+}
+
+void identify(self_pointer self, const wire_limits& limits) {
+  link_state& state = self->state;
+  state.identified = true;
+  if (state.setup.place)
+    state.setup.place->give_back();
+  state.reader->set_limits(limits);
+  self->configure_read(state.connection, caf::io::receive_policy::at_most(read_size));
 }
 
 template <class Message>
@@ -222,7 +262,7 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
   state.reader.emplace(limits_before_hello);
   state.began = seconds_now();
   state.alive.emplace(setup.peer_timeout, state.began);
-  self->configure_read(connection, caf::io::receive_policy::at_most(read_size));
+  self->configure_read(connection, caf::io::receive_policy::at_most(newcomer_read_size));
   self->ack_writes(connection, true);
   if (setup.tls) {
     state.tls.emplace(*setup.tls, setup.side, setup.expected_host);
@@ -243,17 +283,18 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
       },
       [self](const caf::io::data_transferred_msg& in) {
         self->state.in_flight = in.remaining;
+        if (self->state.over && in.remaining == 0)
+          return leave(self);
         guarded(self, [self] { pump(self); });
       },
-      [self](const caf::io::connection_closed_msg&) { lose(self, "closed the connection"); },
+      [self](const caf::io::connection_closed_msg&) {
+        lose(self, "closed the connection");
+        leave(self);
+      },
       [self](const caf::io::connection_passivated_msg&) {},
       on<link_tick>(self, [self](const link_tick&) { look(self); }),
       on<tell_peer>(self, [self](const tell_peer& in) { put(self, in.what); }),
-      on<identify_peer>(self,
-                        [self](const identify_peer& in) {
-                          self->state.identified = true;
-                          self->state.reader->set_limits(in.limits);
-                        }),
+      on<identify_peer>(self, [self](const identify_peer& in) { identify(self, in.limits); }),
       on<open_routes>(self,
                       [self](const open_routes& in) {
                         self->state.routes = in.routes;
@@ -287,6 +328,11 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
 }
 
 } // namespace
+
+void cut(caf::io::abstract_broker* self, caf::io::connection_handle connection) {
+  if (self->valid(connection)) // else its number may be another's by now
+    ::shutdown(static_cast<int>(connection.id()), SHUT_RDWR);
+}
 
 caf::behavior accepted_link(self_pointer self, caf::io::connection_handle connection, const link_setup& setup) {
   return start(self, connection, setup);

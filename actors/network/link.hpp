@@ -4,6 +4,7 @@
 
 #include "actors/network/messages.hpp"
 #include "runtime/network/liveness.hpp"
+#include "runtime/network/newcomers.hpp"
 #include "runtime/tls/tls_session.hpp"
 #include "runtime/wire/frame_writer.hpp"
 
@@ -21,8 +22,9 @@ struct link_setup {
   caf::actor owner;                        ///< is told of link_ready, peer_said and peer_lost
   std::shared_ptr<const tls_identity> tls; ///< null: none
   tls_side side = tls_side::server;
-  std::string expected_host; ///< of a client over TLS: whom the peer's certificate must name
-  double peer_timeout = 5.0; ///< seconds
+  std::string expected_host;               ///< of a client over TLS: whom the peer's certificate must name
+  double peer_timeout = 5.0;               ///< seconds; a run may have another
+  std::shared_ptr<newcomer_place> place{}; ///< of an accepted link: given back when the peer is identified, or gone
 };
 
 struct link_state {
@@ -35,15 +37,20 @@ struct link_state {
   std::optional<liveness> alive;
   std::shared_ptr<const link_routes> routes;
   double began = 0.0;
+  double ended = 0.0;
   bool identified = false;
+  std::uint32_t newcomer_messages = 0; ///< that were handed on before the peer was identified
   bool ready_told = false;
   bool closing = false;
-  bool over = false;
+  bool over = false;           ///< the owner was told; last words may be on their way
   std::uint64_t in_flight = 0; ///< bytes handed to the middleman and not yet to the system
   std::vector<char> plain;     ///< of TLS
 };
 
 using link_broker = caf::io::stateful_broker<link_state>;
+
+/// Ends a connection of `self` now, whatever the peer does: CAF alone would wait for it to close its end, too.
+void cut(caf::io::abstract_broker* self, caf::io::connection_handle connection);
 
 /// A link over a connection that the listener accepted.
 caf::behavior accepted_link(link_broker* self, caf::io::connection_handle connection, const link_setup& setup);

@@ -9,10 +9,21 @@ namespace {
 
 using listener_broker = caf::io::stateful_broker<listener_state>;
 
+void welcome(listener_broker* self, caf::io::connection_handle connection, link_setup setup) {
+  setup.place = self->state.places.take();
+  if (setup.place) {
+    self->fork(accepted_link, connection, setup);
+  } else {
+    cut(self, connection);
+    self->close(connection);
+  }
+}
+
 caf::behavior listener(listener_broker* self, const caf::io::doorman_ptr& doorman, const link_setup& links) {
   self->add_doorman(doorman);
   return {
-      [self, links](const caf::io::new_connection_msg& in) { self->fork(accepted_link, in.handle, links); },
+      [self, links](const caf::io::new_connection_msg& in) { welcome(self, in.handle, links); },
+      [](const caf::io::connection_closed_msg&) {}, // one that was not welcome
       [](const caf::io::acceptor_closed_msg&) {},
       on<close_link>(self, [self](const close_link&) { self->quit(); }),
   };

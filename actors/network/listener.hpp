@@ -1,4 +1,5 @@
-// The listener: a broker that accepts connections at one address and makes a link of each.
+// The listener: a broker that accepts connections at one address and makes a link of each, unless there are too many of
+// strangers.
 #pragma once
 
 #include "actors/network/link.hpp"
@@ -10,6 +11,7 @@ namespace troupe {
 
 struct listener_state {
   static constexpr const char* name = "listener";
+  newcomer_places places;
 };
 
 /// Opens `address`. Throws run_error naming it and the system's reason. `address.port` 0 takes a free one; the number

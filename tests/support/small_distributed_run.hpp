@@ -1,0 +1,62 @@
+// A small run over workers, as the real program does it: its words, its report, and the memory of a process meanwhile.
+#pragma once
+
+#include "tests/support/run_program.hpp"
+#include "tests/support/scratch_directory.hpp"
+#include "tests/support/trained_checkpoint.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace troupe::test {
+
+/// `troupe train` with small_run's flags and `flags`, which win. The report goes to `scratch`.
+inline std::vector<std::string> words_of_run(const scratch_directory& scratch, const std::vector<std::string>& flags) {
+  write_bytes(scratch / "text", some_text());
+  return small_run() +
+         std::vector<std::string>{"--data", scratch.path("text"), "--quiet", "--report", scratch.path("report.json")} +
+         flags;
+}
+
+inline nlohmann::json last_report(const scratch_directory& scratch) {
+  return nlohmann::json::parse(read_bytes(scratch / "report.json"));
+}
+
+/// The report of a run that must succeed.
+inline nlohmann::json report_of_run(const scratch_directory& scratch, const std::vector<std::string>& flags) {
+  const program_result result = run_program(words_of_run(scratch, flags));
+  if (result.exit_code != 0)
+    throw std::runtime_error("training failed: " + result.err);
+  return last_report(scratch);
+}
+
+/// A line of /proc/PID/status, such as VmHWM (the most that was ever resident), in bytes.
+inline std::uint64_t memory_of(pid_t process, const std::string& line) {
+  std::ifstream status("/proc/" + std::to_string(process) + "/status");
+  for (std::string word; status >> word;)
+    if (std::uint64_t kibibytes = 0; word == line + ":" && status >> kibibytes)
+      return kibibytes << 10;
+  throw std::runtime_error("process " + std::to_string(process) + " has no " + line);
+}
+
+/// Files and sockets that the process holds open.
+inline std::size_t open_files_of(pid_t process) {
+  const std::filesystem::directory_iterator files("/proc/" + std::to_string(process) + "/fd");
+  return static_cast<std::size_t>(std::distance(begin(files), end(files)));
+}
+
+/// Sanitizers keep memory that the program has given back, so bounds on it mean nothing there.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool memory_is_measurable = false;
+#else
+inline constexpr bool memory_is_measurable = true;
+#endif
+
+} // namespace troupe::test
