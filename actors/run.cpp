@@ -10,6 +10,7 @@
 #include "runtime/emulated_family.hpp"
 #include "runtime/emulation.hpp"
 #include "runtime/schedule/cost_text.hpp"
+#include "runtime/stage_cuts.hpp"
 #include "runtime/training_state.hpp"
 
 #include <algorithm>
@@ -28,6 +29,7 @@ std::shared_ptr<run_setup> make_setup(const run_spec& spec, const data_source* d
   if (options.resume != nullptr)
     expect_same_versions(*options.resume, versions_rule(setup->pipeline));
   setup->spec.training.gradient_groups = setup->pipeline.gradient_groups; // settled, for the report and checkpoints
+  note_cuts(setup->spec, setup->pipeline.stages);
   setup->data = data;
   setup->options = &options;
   setup->start = options.resume;

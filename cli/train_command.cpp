@@ -124,7 +124,8 @@ pipeline_spec without_schedule(pipeline_spec pipeline) {
   pipeline.group_size = fresh.group_size;
   pipeline.waves = fresh.waves;
   pipeline.memory_limit = fresh.memory_limit;
-  pipeline.partition = fresh.partition;
+  if (pipeline.wire == wire_precision::fp32) // otherwise the cuts belong to the run's arithmetic
+    pipeline.partition = fresh.partition;
   return pipeline;
 }
 
