@@ -110,7 +110,11 @@ message_frame put_together(std::string_view bytes, std::uint64_t block_bytes, co
                            wire_precision precision, tensor_pool& pool) {
   const proto::MessageBody body = parse_body(bytes);
   const bool passes = body.has_activation() || body.has_gradient();
-  incoming_blocks blocks(extents_of(body), block_bytes, limits, passes ? precision : wire_precision::fp32, pool);
+  // Of what only checkpoints bring no memory is kept: it would be as much as a layer's, for each connection.
+  tensor_pool once;
+  const bool seldom = body.has_layer_part() || body.has_parameter_answer();
+  incoming_blocks blocks(extents_of(body), block_bytes, limits, passes ? precision : wire_precision::fp32,
+                         seldom ? once : pool);
   wire_message message = decode({body, limits, blocks});
   return {std::move(message), std::move(blocks).sinks()};
 }
