@@ -54,10 +54,10 @@ company spawn_company(caf::actor_system& system, const setup_ptr& setup, const o
   everyone.scheduler = system.spawn(scheduler, setup, watcher);
   if (placement == side_actors::own_threads) {
     everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
-    everyone.store = system.spawn<caf::detached>(store, setup, watcher);
+    everyone.store = system.spawn<caf::detached>(store, setup, checkpoint_route::shared, watcher);
   } else {
     everyone.recorder = system.spawn(recorder, setup, watcher);
-    everyone.store = system.spawn(store, setup, watcher);
+    everyone.store = system.spawn(store, setup, checkpoint_route::shared, watcher);
   }
   return everyone;
 }

@@ -2,6 +2,11 @@
 
 #include "actors/network/peers.hpp"
 #include "actors/shell.hpp"
+#include "model/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
 
 namespace troupe {
 
@@ -16,32 +21,54 @@ void announce(self_pointer self, const std::optional<checkpoint_committed>& done
   post(self, self->state.everyone->scheduler, *done);
 }
 
-void answer(self_pointer self, std::uint32_t rank, std::uint64_t steps_done) {
-  say(caf::actor_cast<caf::actor>(self->state.everyone->ranks[rank]), layer_part_taken{rank, steps_done});
+void answer(self_pointer self, const part_written& question) {
+  say(caf::actor_cast<caf::actor>(self->state.everyone->ranks[question.rank]),
+      layer_part_taken{question.rank, question.steps_done});
 }
 
+/// One rank sends its layers at a time, and one layer at a time, so that never more than one is held here.
 void take(self_pointer self, const layer_part& in) {
+  std::deque<part_written>& turns = self->state.turns;
+  if (turns.empty() || turns.front().rank != in.rank || turns.front().steps_done != in.steps_done)
+    throw checkpoint_error(fmt::format("rank {}'s part of a checkpoint: found a layer after {} steps, expected none before "
+                                       "it was asked for",
+                                       in.rank, in.steps_done));
   announce(self, self->state.collector->add_layer(in.rank, in.steps_done, in.layer,
                                                   in.last ? layer_mark::last : layer_mark::more_follow));
-  answer(self, in.rank, in.steps_done);
+  if (in.last)
+    turns.pop_front();
+  if (!turns.empty())
+    answer(self, turns.front());
 }
 
-/// Without layers it is the worker's question whether it can begin to write.
-void take(self_pointer self, const part_written& in) {
-  if (in.layers.empty()) {
-    if (in.steps_done > self->state.opened_steps)
-      self->state.collector->open(self->state.opened_steps = in.steps_done);
-    answer(self, in.rank, in.steps_done);
-  } else {
-    announce(self, self->state.collector->add_part(in.rank, in.steps_done, in.layers));
+/// It is its worker's question whether a rank can begin to write, or to send.
+void admit(self_pointer self, const part_written& question) {
+  std::deque<part_written>& turns = self->state.turns;
+  if (question.steps_done > self->state.opened_steps) {
+    self->state.collector->open(self->state.opened_steps = question.steps_done);
+    turns.clear(); // of a checkpoint that was given up
   }
+  if (std::ranges::find(turns, question) != turns.end())
+    return;
+  if (self->state.route == checkpoint_route::coordinator)
+    turns.push_back(question);
+  if (turns.size() <= 1)
+    answer(self, question);
+}
+
+void take(self_pointer self, const part_written& in) {
+  if (in.layers.empty())
+    admit(self, in);
+  else
+    announce(self, self->state.collector->add_part(in.rank, in.steps_done, in.layers));
 }
 
 } // namespace
 
 store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state> self, const setup_ptr& setup,
-                                 const observer& watcher) {
+                                 checkpoint_route route, const observer& watcher) {
   guard(self, watcher, "the store");
+  self->state.route = route;
   self->state.collector.emplace(setup->spec, *setup->family, setup->pipeline);
   return {
       on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),

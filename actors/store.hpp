@@ -4,6 +4,7 @@
 #include "actors/interfaces.hpp"
 #include "runtime/snapshot_collector.hpp"
 
+#include <deque>
 #include <memory>
 #include <optional>
 
@@ -14,9 +15,12 @@ struct store_actor_state {
   std::shared_ptr<const company> everyone;
   std::optional<snapshot_collector> collector;
   std::uint64_t opened_steps = 0; ///< steps done of the newest checkpoint whose directory is there for workers
+  checkpoint_route route = checkpoint_route::shared;
+  std::deque<part_written> turns; ///< through the coordinator: ranks that have asked; the first one sends its layers
 };
 
+/// `route` is how parts of ranks in other processes come; a run in one process has none.
 store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state> self, const setup_ptr& setup,
-                                 const observer& watcher);
+                                 checkpoint_route route, const observer& watcher);
 
 } // namespace troupe

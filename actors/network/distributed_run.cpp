@@ -33,13 +33,13 @@ private:
 };
 
 company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const workers_ready& workers,
-                    const observer& watcher) {
+                    checkpoint_route route, const observer& watcher) {
   company everyone;
   for (const caf::actor& link : workers.link_of_rank)
     everyone.ranks.push_back(caf::actor_cast<stage_actor>(link));
   everyone.scheduler = system.spawn(scheduler, setup, watcher);
   everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
-  everyone.store = system.spawn<caf::detached>(store, setup, watcher);
+  everyone.store = system.spawn<caf::detached>(store, setup, route, watcher);
   return everyone;
 }
 
@@ -57,7 +57,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   const std::optional<workers_ready> ready = watcher.await_workers();
   if (!ready)
     return std::nullopt;
-  const auto everyone = std::make_shared<const company>(spawn_sides(system, setup, *ready, watcher.handle()));
+  const auto everyone = std::make_shared<const company>(spawn_sides(system, setup, *ready, workers.checkpoints, watcher.handle()));
   tell(everyone->recorder, introduction{everyone});
   tell(everyone->store, introduction{everyone});
   tell(everyone->scheduler, introduction{everyone});

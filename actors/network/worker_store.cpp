@@ -5,6 +5,8 @@
 #include "runtime/training_state.hpp"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 namespace troupe {
 
@@ -12,38 +14,39 @@ namespace {
 
 using self_pointer = store_actor::stateful_pointer<worker_store_state>;
 
-void send_next_layer(self_pointer self) {
-  if (!self->state.layers.empty())
-    say(self->state.coordinator, self->state.layers.front());
-}
-
 void add(self_pointer self, const rank_snapshot& in) {
-  worker_store_state& state = self->state;
-  if (state.route == checkpoint_route::shared) {
-    state.unwritten.push_back(in);
-    say(state.coordinator, part_written{in.rank, in.source_incarnation, in.steps_done}); // may we?
-    return;
-  }
-  // One layer at a time, so that the coordinator never has to hold more.
-  const bool idle = state.layers.empty();
-  for (std::size_t index = 0; index < in.layers.size(); ++index)
-    state.layers.push_back(
-        {in.rank, in.source_incarnation, in.steps_done, in.layers[index], index + 1 == in.layers.size()});
-  if (idle)
-    send_next_layer(self);
+  self->state.unwritten.push_back({in});
+  say(self->state.coordinator, part_written{in.rank, in.source_incarnation, in.steps_done}); // may we?
 }
 
-void write(self_pointer self, const run_setup& setup, const layer_part_taken& go) {
-  std::deque<rank_snapshot>& all = self->state.unwritten;
-  const auto found = std::ranges::find_if(
-      all, [&](const rank_snapshot& one) { return one.rank == go.rank && one.steps_done == go.steps_done; });
-  if (found == all.end())
-    return;
-  const part_writer writer(setup.spec.checkpoint.directory, found->steps_done,
+/// True when it was the last one.
+bool send_next_layer(const caf::actor& coordinator, worker_store_state::waiting& from) {
+  std::vector<layer_snapshot>& layers = from.snapshot.layers;
+  const bool last = from.sent + 1 == layers.size();
+  say(coordinator, layer_part{from.snapshot.rank, from.snapshot.source_incarnation, from.snapshot.steps_done,
+                              std::move(layers[from.sent++]), last});
+  return last;
+}
+
+void write_part(const caf::actor& coordinator, const run_setup& setup, const rank_snapshot& in) {
+  const part_writer writer(setup.spec.checkpoint.directory, in.steps_done,
                            snapshot_state_names(setup.spec.optimizer, setup.pipeline.order));
-  say(self->state.coordinator,
-      part_written{found->rank, found->source_incarnation, found->steps_done, writer.write(found->layers)});
-  all.erase(found);
+  say(coordinator, part_written{in.rank, in.source_incarnation, in.steps_done, writer.write(in.layers)});
+}
+
+/// A snapshot's turn has come, or, through the coordinator, that of its next layer.
+void go_on(self_pointer self, const run_setup& setup, const layer_part_taken& go) {
+  worker_store_state& state = self->state;
+  const auto found = std::ranges::find_if(state.unwritten, [&](const worker_store_state::waiting& one) {
+    return one.snapshot.rank == go.rank && one.snapshot.steps_done == go.steps_done;
+  });
+  if (found == state.unwritten.end())
+    return;
+  if (state.route == checkpoint_route::shared)
+    write_part(state.coordinator, setup, found->snapshot);
+  else if (!send_next_layer(state.coordinator, *found))
+    return;
+  state.unwritten.erase(found);
 }
 
 } // namespace
@@ -58,14 +61,7 @@ store_actor::behavior_type worker_store(self_pointer self, const setup_ptr& setu
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { add(self, in); }),
       on<layer_part>(self, [](const layer_part&) {}),     // only the coordinator's store is sent these
       on<part_written>(self, [](const part_written&) {}), // two
-      on<layer_part_taken>(self,
-                           [self, setup](const layer_part_taken& in) {
-                             if (self->state.route == checkpoint_route::shared)
-                               return write(self, *setup, in);
-                             if (!self->state.layers.empty())
-                               self->state.layers.pop_front();
-                             send_next_layer(self);
-                           }),
+      on<layer_part_taken>(self, [self, setup](const layer_part_taken& in) { go_on(self, *setup, in); }),
   };
 }
 

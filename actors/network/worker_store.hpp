@@ -4,6 +4,7 @@
 
 #include "actors/interfaces.hpp"
 
+#include <cstddef>
 #include <deque>
 
 namespace troupe {
@@ -12,8 +13,11 @@ struct worker_store_state {
   static constexpr const char* name = "worker store";
   checkpoint_route route = checkpoint_route::shared;
   caf::actor coordinator;
-  std::deque<layer_part> layers;       ///< through the coordinator: the first is on its way
-  std::deque<rank_snapshot> unwritten; ///< shared: until the coordinator has made the directory
+  struct waiting {
+    rank_snapshot snapshot;
+    std::size_t sent = 0; ///< layers, through the coordinator
+  };
+  std::deque<waiting> unwritten; ///< until the coordinator says that their turn has come
 };
 
 store_actor::behavior_type worker_store(store_actor::stateful_pointer<worker_store_state> self, const setup_ptr& setup,

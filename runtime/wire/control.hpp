@@ -125,7 +125,8 @@ struct link_lost {
   friend bool operator==(const link_lost&, const link_lost&) = default;
 };
 
-/// Worker to coordinator: one layer of a rank's state, to be written for it. The next follows after layer_part_taken.
+/// Worker to coordinator: one layer of a rank's state, to be written for it, once part_written was answered. The next
+/// follows after layer_part_taken.
 struct layer_part {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
@@ -140,7 +141,8 @@ struct layer_part_taken {
   friend bool operator==(const layer_part_taken&, const layer_part_taken&) = default;
 };
 
-/// Worker to coordinator: the rank's part of the checkpoint is in the shared directory, in these files.
+/// Worker to coordinator: the rank's part of the checkpoint is in the shared directory, in these files. Without any: may
+/// the rank write them, or send its layers? The answer is layer_part_taken.
 struct part_written {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;

@@ -1,0 +1,55 @@
+// Checkpoints of runs over several processes, both ways, and what a resumed run makes of them.
+#include "tests/support/run_program.hpp"
+#include "tests/support/scratch_directory.hpp"
+#include "tests/support/trained_checkpoint.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+using namespace troupe::test;
+using troupe::scratch_directory;
+using nlohmann::json;
+
+namespace {
+
+using arguments = std::vector<std::string>;
+
+json report_of(const scratch_directory& scratch, const arguments& flags) {
+  const std::string path = (scratch / "report.json").string();
+  const program_result result = run_program(arguments{"train", "--quiet", "--report", path} + flags);
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return json::parse(read_bytes(path));
+}
+
+arguments run_of(const scratch_directory& scratch) {
+  arguments words = small_run();
+  words.erase(words.begin()); // "train"
+  words = words + arguments{"--layers", "2"};
+  write_bytes(scratch / "text", some_text());
+  return words + arguments{"--data", (scratch / "text").string()};
+}
+
+} // namespace
+
+TEST_CASE("a run over processes is resumed on another number of them, by either way of checkpoints, with the same bits") {
+  for (const std::string via : {"shared", "coordinator"}) {
+    INFO(via);
+    const scratch_directory scratch;
+    const json whole = report_of(scratch, run_of(scratch) + arguments{"--steps", "4", "--schedule", "reference"});
+    report_of(scratch, run_of(scratch) + arguments{"--steps", "2", "--decay-steps", "4", "--stages", "4", "--spawn", "2",
+                                                   "--checkpoint", scratch.path("saved"), "--checkpoint-every", "1",
+                                                   "--checkpoint-via", via});
+    CHECK(std::filesystem::exists(scratch / "saved" / "step-00000001"));
+    CHECK(run_program({"inspect", scratch.path("saved")}).exit_code == 0);
+    const json resumed = report_of(scratch, {"--resume", scratch.path("saved"), "--steps", "4", "--stages", "3", "--spawn",
+                                             "3", "--schedule", "zb-h1", "--checkpoint-via", via});
+    CHECK(resumed["weights_sha256"] == whole["weights_sha256"]);
+    CHECK(resumed["optimizer_sha256"] == whole["optimizer_sha256"]);
+    CHECK(std::filesystem::exists(scratch / "saved" / "step-00000004"));
+  }
+}
