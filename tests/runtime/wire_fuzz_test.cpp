@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <random>
 
@@ -13,10 +14,10 @@ using namespace troupe::test;
 
 namespace {
 
-template <std::size_t kind = 0>
+template <std::size_t Kind = 0>
 void add_filled(std::vector<wire_message>& to) {
-  if constexpr (kind < std::variant_size_v<wire_message>) {
-    using message = std::variant_alternative_t<kind, wire_message>;
+  if constexpr (Kind < std::variant_size_v<wire_message>) {
+    using message = std::variant_alternative_t<Kind, wire_message>;
     message one;
     if constexpr (std::is_same_v<message, part_written>)
       fill(one);
@@ -24,7 +25,7 @@ void add_filled(std::vector<wire_message>& to) {
       filler().fill(one);
     if constexpr (!std::is_same_v<message, assignment>)
       to.emplace_back(one);
-    add_filled<kind + 1>(to);
+    add_filled<Kind + 1>(to);
   }
 }
 
@@ -72,7 +73,7 @@ struct taken_frame {
 taken_frame take_frame(const std::string& bytes) {
   const auto number = [&](std::size_t place) {
     std::uint32_t value = 0;
-    std::copy_n(bytes.data() + place, sizeof value, reinterpret_cast<char*>(&value));
+    std::memcpy(&value, bytes.data() + place, sizeof value);
     return value;
   };
   REQUIRE(bytes.size() == 24 + number(8) + number(12));

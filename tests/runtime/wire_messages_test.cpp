@@ -15,10 +15,10 @@ using namespace troupe::test;
 namespace {
 
 /// Calls `check` with a filled message of every kind but assignment, which has its own tests.
-template <std::size_t kind = 0, class Check>
+template <std::size_t Kind = 0, class Check>
 void for_every_kind(const Check& check) {
-  if constexpr (kind < std::variant_size_v<wire_message>) {
-    using message = std::variant_alternative_t<kind, wire_message>;
+  if constexpr (Kind < std::variant_size_v<wire_message>) {
+    using message = std::variant_alternative_t<Kind, wire_message>;
     if constexpr (!std::is_same_v<message, assignment>) {
       message one;
       if constexpr (std::is_same_v<message, part_written>)
@@ -27,7 +27,7 @@ void for_every_kind(const Check& check) {
         filler().fill(one);
       check(wire_message(one));
     }
-    for_every_kind<kind + 1>(check);
+    for_every_kind<Kind + 1>(check);
   }
 }
 
@@ -115,7 +115,7 @@ TEST_CASE("doubles keep all their bits") {
   for (const std::uint64_t bits :
        {0ULL, 1ULL << 63, 0x7ff0000000000000ULL, 0xfff0000000000000ULL, 0x7ff8000000000000ULL, 0x7ff0000000000001ULL,
         0xfff123456789abcdULL, 1ULL, 0x800fffffffffffffULL}) {
-    const double value = std::bit_cast<double>(bits);
+    const auto value = std::bit_cast<double>(bits);
     CAPTURE(bits);
     loss_message loss;
     loss.loss = value;

@@ -76,8 +76,8 @@ template <class>
 inline constexpr bool is_list = false;
 template <class Element>
 inline constexpr bool is_list<std::vector<Element>> = true;
-template <class Element, std::size_t size>
-inline constexpr bool is_list<std::array<Element, size>> = true;
+template <class Element, std::size_t Size>
+inline constexpr bool is_list<std::array<Element, Size>> = true;
 
 /// Gives every field a value of its own; lists get two elements.
 class filler {
@@ -151,8 +151,8 @@ inline bool same(const tensor& a, const tensor& b) {
 
 template <class Value>
 bool same(const Value& a, const Value& b) {
-  if constexpr (std::floating_point<Value>) {
-    return std::memcmp(&a, &b, sizeof a) == 0;
+  if constexpr (std::same_as<Value, double>) {
+    return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
   } else if constexpr (std::is_arithmetic_v<Value> || std::is_enum_v<Value> || std::same_as<Value, std::string> ||
                        std::same_as<Value, run_spec> || std::same_as<Value, schedule>) {
     return a == b;

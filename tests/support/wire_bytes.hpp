@@ -76,13 +76,13 @@ inline std::string varint(std::uint64_t number) {
     bytes += static_cast<char>(number % 128 + 128);
   return bytes + static_cast<char>(number);
 }
-inline std::string number_field(unsigned field, std::uint64_t number) {
+inline std::string number_field(std::uint64_t field, std::uint64_t number) {
   return number == 0 ? "" : varint(8 * field) + varint(number);
 }
-inline std::string fixed_field(unsigned field, std::uint64_t number) {
+inline std::string fixed_field(std::uint64_t field, std::uint64_t number) {
   return number == 0 ? "" : varint(8 * field + 1) + little_endian(number, 8);
 }
-inline std::string bytes_field(unsigned field, std::string_view bytes) {
+inline std::string bytes_field(std::uint64_t field, std::string_view bytes) {
   return varint(8 * field + 2) + varint(bytes.size()) + std::string(bytes);
 }
 
