@@ -2,6 +2,7 @@
 #include "actors/run.hpp"
 #include "runtime/one_thread_trainer.hpp"
 #include "tests/support/same_result.hpp"
+#include "tests/support/sanitized.hpp"
 #include "tests/support/scratch_directory.hpp"
 #include "tests/support/tiny_run.hpp"
 #include "tests/support/unruly_network.hpp"
@@ -33,9 +34,11 @@ const std::vector<std::string> names = {"pipedream", "pipedream-vertical-sync", 
 } // namespace
 
 TEST_CASE("asynchronous schedules have the interpreter's bits", "[asynchronous]") {
+  using sizes = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
+  const sizes all_sizes =
+      sanitized ? sizes{{2, 5}, {4, 4}} : sizes{{1, 1}, {1, 3}, {2, 2}, {2, 5}, {4, 4}, {4, 9}, {6, 6}};
   for (const std::string& name : names)
-    for (const auto& [stages, microbatches] :
-         std::vector<std::pair<std::uint32_t, std::uint32_t>>{{1, 1}, {1, 3}, {2, 2}, {2, 5}, {4, 4}, {4, 9}, {6, 6}})
+    for (const auto& [stages, microbatches] : all_sizes)
       for (const recompute recomputation : {recompute::none, recompute::full}) {
         run_spec spec = asynchronous_spec(name, stages, microbatches);
         spec.pipeline.recomputation = recomputation;
@@ -50,7 +53,7 @@ TEST_CASE("asynchronous schedules have the interpreter's bits whatever the order
     run_spec spec = asynchronous_spec(name, 3, 4);
     const made_up_data data(spec);
     const run_report expected = run_one_thread(spec, data, {});
-    for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    for (std::uint64_t seed = 0; seed < orders(30); ++seed) {
       INFO(name << ", seed " << seed);
       const outcome seen = unruly_run(spec, data, {}, seed).play();
       REQUIRE_FALSE(seen.failure);

@@ -3,6 +3,7 @@
 #include "runtime/reference_trainer.hpp"
 #include "tests/support/failing_family.hpp"
 #include "tests/support/same_result.hpp"
+#include "tests/support/sanitized.hpp"
 #include "tests/support/scratch_directory.hpp"
 #include "tests/support/tiny_run.hpp"
 #include "tests/support/unruly_network.hpp"
@@ -30,7 +31,7 @@ TEST_CASE("messages that arrive in any order, some of them twice, give the refer
   const made_up_data data(spec);
   const run_report reference = run_reference(spec, data, {});
   for (const std::string schedule : {"naive", "gpipe", "1f1b"})
-    for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    for (std::uint64_t seed = 0; seed < orders(40); ++seed) {
       spec.pipeline.schedule = schedule;
       INFO(schedule << ", seed " << seed);
       const outcome seen = unruly_run(spec, data, {}, seed).play();
@@ -49,7 +50,7 @@ TEST_CASE("with two copies, too, messages in any order and some of them twice gi
   const run_report reference = run_reference(spec, data, {});
   for (const std::uint32_t stages : {2U, 4U})
     for (const std::string schedule : {"dualpipe", "chimera"})
-      for (std::uint64_t seed = 0; seed < 25; ++seed) {
+      for (std::uint64_t seed = 0; seed < orders(25); ++seed) {
         spec.pipeline.stages = stages;
         spec.pipeline.schedule = schedule;
         INFO(schedule << ", " << stages << " ranks, seed " << seed);
