@@ -30,9 +30,10 @@ void answer(self_pointer self, const part_written& question) {
 void take(self_pointer self, const layer_part& in) {
   std::deque<part_written>& turns = self->state.turns;
   if (turns.empty() || turns.front().rank != in.rank || turns.front().steps_done != in.steps_done)
-    throw checkpoint_error(fmt::format("rank {}'s part of a checkpoint: found a layer after {} steps, expected none before "
-                                       "it was asked for",
-                                       in.rank, in.steps_done));
+    throw checkpoint_error(
+        fmt::format("rank {}'s part of a checkpoint: found a layer after {} steps, expected none before "
+                    "it was asked for",
+                    in.rank, in.steps_done));
   announce(self, self->state.collector->add_layer(in.rank, in.steps_done, in.layer,
                                                   in.last ? layer_mark::last : layer_mark::more_follow));
   if (in.last)

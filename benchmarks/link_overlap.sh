@@ -68,7 +68,7 @@ for link in none latency rate; do
     latency) name="20 ms" delay=20 mbit=0 cost=,comm=20ms ;;
     rate) name="100 Mbit/s" delay=0 mbit=100 cost=,out=$bytes,bandwidth=12500000 ;;
   esac
-  ip netns exec "$tag-2" build/release/benchmarks/troupe_slow_link 10.78.0.3 7001 10.78.0.4 7001 "$delay" "$mbit" &
+  ip netns exec "$tag-2" build/release/troupe_slow_link 10.78.0.3 7001 10.78.0.4 7001 "$delay" "$mbit" &
   cable=$!
   for schedule in "${schedules[@]}"; do
     stages=$(planned "$schedule" 2 "$microbatches" stages)

@@ -1,6 +1,8 @@
 // A slow cable: forwards TCP connections, and lets what goes through them arrive as late as over a link of a given
 // latency and rate. Each direction of each connection is a link of its own. Runs until it is killed.
-// Usage: troupe_slow_link LISTEN_HOST PORT TARGET_HOST PORT LATENCY_MS MBIT_PER_S (0: no limit). Hosts are IPv4 addresses.
+// Usage: troupe_slow_link LISTEN_HOST PORT TARGET_HOST PORT LATENCY_MS MBIT_PER_S (0: no limit). Hosts are IPv4
+// addresses.
+#include <arpa/inet.h>
 #include <array>
 #include <chrono>
 #include <condition_variable>
@@ -9,14 +11,12 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <thread>
-#include <vector>
-
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <thread>
 #include <unistd.h>
+#include <vector>
 
 namespace {
 
@@ -65,7 +65,8 @@ void receive(int from, const cable& how, in_flight& way) {
     const ssize_t count = ::read(from, buffer.data(), buffer.size());
     free = std::max(free, clock_type::now());
     if (count > 0 && how.bytes_per_second > 0)
-      free += std::chrono::duration_cast<clock_type::duration>(seconds(static_cast<double>(count) / how.bytes_per_second));
+      free +=
+          std::chrono::duration_cast<clock_type::duration>(seconds(static_cast<double>(count) / how.bytes_per_second));
     way.put({free + std::chrono::duration_cast<clock_type::duration>(how.latency),
              {buffer.data(), buffer.data() + std::max<ssize_t>(count, 0)}});
     if (count <= 0)
@@ -136,7 +137,8 @@ int main(int argc, char** argv) {
   const int door = ::socket(AF_INET, SOCK_STREAM, 0);
   const int on = 1;
   ::setsockopt(door, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (::bind(door, reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0 || ::listen(door, 16) != 0) // NOLINT(*-cast)
+  if (::bind(door, reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0 ||
+      ::listen(door, 16) != 0) // NOLINT(*-cast)
     give_up("listen");
   for (;;) {
     const int one = ::accept(door, nullptr, nullptr);

@@ -10,4 +10,4 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 build/release/troupe certs "$scratch/job" --hosts 127.0.0.1 > /dev/null
 echo "machine: $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores"
-build/release/benchmarks/troupe_wire_pair "$scratch/job/127.0.0.1"
+build/release/troupe_wire_pair "$scratch/job/127.0.0.1"

@@ -1,5 +1,6 @@
-// Two processes on loopback: how long a round trip takes, and how fast tensors go, through plain sockets, through links,
-// and through links over TLS, in turn. Usage: troupe_wire_pair DIR, a host's folder made by `troupe certs` for 127.0.0.1.
+// Two processes on loopback: how long a round trip takes, and how fast tensors go, through plain sockets, through
+// links, and through links over TLS, in turn. Usage: troupe_wire_pair DIR, a host's folder made by `troupe certs` for
+// 127.0.0.1.
 #include "actors/network/connector.hpp"
 #include "actors/network/listener.hpp"
 #include "actors/network/network_system.hpp"
@@ -16,14 +17,13 @@
 #include <csignal>
 #include <cstdio>
 #include <functional>
-#include <thread>
-#include <vector>
-
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
+#include <vector>
 
 namespace troupe::benchmarks {
 
@@ -128,7 +128,8 @@ caf::behavior answering_owner(caf::event_based_actor* self) {
   sockaddr_in where = address_of(0);
   socklen_t size = sizeof where;
   auto* const generic = reinterpret_cast<sockaddr*>(&where); // NOLINT(*-reinterpret-cast): as sockets ask for
-  require(::bind(door, generic, size) == 0 && ::listen(door, 1) == 0 && ::getsockname(door, generic, &size) == 0, "listen");
+  require(::bind(door, generic, size) == 0 && ::listen(door, 1) == 0 && ::getsockname(door, generic, &size) == 0,
+          "listen");
   std::thread raw(answer_raw, door);
   network_config config(usable_processors());
   caf::actor_system system(config);
@@ -171,7 +172,8 @@ channel raw_channel(std::uint16_t port) {
 channel link_channel(caf::actor_system& system, std::uint16_t port, const std::shared_ptr<const tls_identity>& tls) {
   const auto self = std::make_shared<caf::scoped_actor>(system);
   const auto owner = caf::actor_cast<caf::actor>(*self);
-  system.spawn<caf::detached>(connector, connector_setup{owner, 0, {here, port}, 10.0, std::make_shared<std::atomic<bool>>(false)});
+  system.spawn<caf::detached>(
+      connector, connector_setup{owner, 0, {here, port}, 10.0, std::make_shared<std::atomic<bool>>(false)});
   caf::actor link;
   (*self)->receive([&](const peer_connected& in) {
     link = spawn_link(system, in.socket, {.owner = owner, .tls = tls, .side = tls_side::client, .expected_host = here});
@@ -204,9 +206,9 @@ double round_trip_us(const channel& way) {
   std::vector<double> trips;
   for (int trip = 0; trip < 500; ++trip)
     trips.push_back(1e6 * seconds_of([&] {
-      way.send({});
-      way.await_answer();
-    }));
+                      way.send({});
+                      way.await_answer();
+                    }));
   return median(trips);
 }
 
@@ -226,7 +228,8 @@ double gigabytes_per_second(const channel& way, const tensor& values) {
 }
 
 /// A line: `what`, and for each way the median of several measurements that take turns.
-void compare(const std::string& what, const std::vector<channel>& ways, const std::function<double(const channel&)>& measure) {
+void compare(const std::string& what, const std::vector<channel>& ways,
+             const std::function<double(const channel&)>& measure) {
   constexpr int turns = 7;
   std::vector<std::vector<double>> found(ways.size());
   for (int turn = 0; turn <= turns; ++turn)

@@ -65,13 +65,11 @@ void frame_writer::append_payload(waiting_message& from, std::uint64_t bytes, st
     out.insert(out.end(), start, start + bytes);
     return;
   }
-  std::size_t place = out.size();
-  out.resize(place + bytes);
-  while (place < out.size()) {
+  for (std::uint64_t left = bytes; left > 0;) {
     const block_source& front = from.blocks.front();
-    const std::uint64_t now = std::min<std::uint64_t>(front.bytes() - from.block_written, out.size() - place);
-    front.copy(from.block_written, std::span(out).subspan(place, now));
-    place += now;
+    const std::uint64_t now = std::min<std::uint64_t>(front.bytes() - from.block_written, left);
+    front.append(from.block_written, now, out);
+    left -= now;
     from.block_written += now;
     if (from.block_written == front.bytes()) {
       from.blocks.pop_front();

@@ -81,13 +81,17 @@ block_source::block_source(token_block tokens)
     : extents_{tokens == nullptr ? 0 : tokens->size()}, data_(tokens == nullptr ? nullptr : tokens->data()),
       elements_(extents_.front()), holder_(std::move(tokens)) {}
 
-void block_source::copy(std::uint64_t offset, std::span<char> out) const {
+void block_source::append(std::uint64_t offset, std::uint64_t bytes, std::vector<char>& out) const {
   const std::uint64_t size = bytes_per_element(form_);
-  TROUPE_CHECK(offset % size == 0 && out.size() % size == 0 && offset + out.size() <= bytes(), "whole elements");
-  if (form_ == wire_precision::bf16)
-    narrow(static_cast<const float*>(data_) + offset / size, out.size() / size, out.data());
-  else if (!out.empty())
-    std::memcpy(out.data(), static_cast<const char*>(data_) + offset, out.size());
+  TROUPE_CHECK(offset % size == 0 && bytes % size == 0 && offset + bytes <= this->bytes(), "whole elements");
+  if (form_ == wire_precision::bf16) {
+    const std::size_t place = out.size();
+    out.resize(place + bytes);
+    narrow(static_cast<const float*>(data_) + offset / size, bytes / size, out.data() + place);
+  } else if (bytes > 0) { // not by resize, which would first write zeros
+    const char* const from = static_cast<const char*>(data_) + offset;
+    out.insert(out.end(), from, from + bytes);
+  }
 }
 
 /// Halves are gathered in the upper half of the block's own memory, and widened from there when all have come.

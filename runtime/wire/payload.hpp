@@ -27,8 +27,8 @@ public:
   /// What a header says of it: the tensor's extents, or the number of tokens.
   const std::vector<std::uint64_t>& extents() const { return extents_; }
   std::uint64_t bytes() const { return elements_ * bytes_per_element(form_); }
-  /// Writes bytes [offset, offset + out.size()). Both are whole elements.
-  void copy(std::uint64_t offset, std::span<char> out) const;
+  /// Appends `bytes` bytes from `offset` on. Both are whole elements.
+  void append(std::uint64_t offset, std::uint64_t bytes, std::vector<char>& out) const;
 
 private:
   std::vector<std::uint64_t> extents_;

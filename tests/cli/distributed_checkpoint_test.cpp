@@ -11,8 +11,8 @@
 #include <vector>
 
 using namespace troupe::test;
-using troupe::scratch_directory;
 using nlohmann::json;
+using troupe::scratch_directory;
 
 namespace {
 
@@ -36,18 +36,19 @@ arguments run_of(const scratch_directory& scratch) {
 
 } // namespace
 
-TEST_CASE("a run over processes is resumed on another number of them, by either way of checkpoints, with the same bits") {
+TEST_CASE(
+    "a run over processes is resumed on another number of them, by either way of checkpoints, with the same bits") {
   for (const std::string via : {"shared", "coordinator"}) {
     INFO(via);
     const scratch_directory scratch;
     const json whole = report_of(scratch, run_of(scratch) + arguments{"--steps", "4", "--schedule", "reference"});
-    report_of(scratch, run_of(scratch) + arguments{"--steps", "2", "--decay-steps", "4", "--stages", "4", "--spawn", "2",
-                                                   "--checkpoint", scratch.path("saved"), "--checkpoint-every", "1",
-                                                   "--checkpoint-via", via});
+    report_of(scratch,
+              run_of(scratch) + arguments{"--steps", "2", "--stages", "4", "--spawn", "2", "--checkpoint",
+                                          scratch.path("saved"), "--checkpoint-every", "1", "--checkpoint-via", via});
     CHECK(std::filesystem::exists(scratch / "saved" / "step-00000001"));
     CHECK(run_program({"inspect", scratch.path("saved")}).exit_code == 0);
-    const json resumed = report_of(scratch, {"--resume", scratch.path("saved"), "--steps", "4", "--stages", "3", "--spawn",
-                                             "3", "--schedule", "zb-h1", "--checkpoint-via", via});
+    const json resumed = report_of(scratch, {"--resume", scratch.path("saved"), "--steps", "4", "--stages", "3",
+                                             "--spawn", "3", "--schedule", "zb-h1", "--checkpoint-via", via});
     CHECK(resumed["weights_sha256"] == whole["weights_sha256"]);
     CHECK(resumed["optimizer_sha256"] == whole["optimizer_sha256"]);
     CHECK(std::filesystem::exists(scratch / "saved" / "step-00000004"));
