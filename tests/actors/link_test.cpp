@@ -54,20 +54,20 @@ public:
   explicit hosting(caf::actor_system& system) : system_(system), owner_(system), hosted_(system) {}
 
   caf::actor link(int socket, double peer_timeout = 3600.0) {
-    return spawn_link(
-        system_, socket,
-        link_setup{.owner = caf::actor_cast<caf::actor>(owner_), .expected_host = {}, .peer_timeout = peer_timeout});
+    link_setup setup;
+    setup.owner = caf::actor_cast<caf::actor>(owner_);
+    setup.peer_timeout = peer_timeout_ = peer_timeout;
+    return spawn_link(system_, socket, setup);
   }
+  void identify(const caf::actor& link) const { tell_link(link, identify_peer{ample_limits}); }
   /// As a worker of two ranks does that hosts rank 0, to the neighbour who hosts rank 1.
-  void open(const caf::actor& link, std::uint64_t most_bytes = 64 * mebibyte) const {
+  void open(const caf::actor& link) const {
     auto routes = std::make_shared<link_routes>();
     routes->here.ranks.resize(2);
     routes->here.ranks[0] = caf::actor_cast<stage_actor>(caf::actor_cast<caf::actor>(hosted_));
     routes->peer_ranks = {1};
-    wire_limits limits = ample_limits;
-    limits.message_bytes = most_bytes;
-    tell_link(link, identify_peer{limits});
-    tell_link(link, open_routes{routes, limits});
+    identify(link);
+    tell_link(link, open_routes{routes, ample_limits, wire_precision::fp32, peer_timeout_});
   }
   /// Blocks until the hosted actor is told one.
   template <class Message>
@@ -94,6 +94,7 @@ private:
   caf::actor_system& system_;
   caf::scoped_actor owner_;
   caf::scoped_actor hosted_;
+  double peer_timeout_ = 0.0; ///< seconds
 };
 
 struct networked {
@@ -148,25 +149,29 @@ TEST_CASE("NaN with its payload, infinities, signed zeros and denormals cross a 
 }
 
 TEST_CASE("a peer that speaks before its time, for another, to nobody here or as the coordinator loses the link") {
+  enum class until { hello, routes, end }; ///< how far the link was told
   struct breach {
     std::string message;
-    bool opened;
+    until told;
     std::string reason;
   };
   const route of_another{.source_rank = 0, .target_rank = 0};
   const route to_nobody{.source_rank = 1, .target_rank = 1};
   const std::vector<breach> breaches = {
-      {bytes_of({step_opening{}}), false, "a message of the scheduler, expected it from the coordinator"},
-      {bytes_of({credit_message{.rank = 0}}), false, "a message of rank 0, expected one of its own ranks"},
-      {bytes_of({activation_of({})}), false, "wire: found 1 tensors in a message, expected at most 0"},
-      {bytes_of({activation_of({}, of_another)}), true, "a message of rank 0, expected one of its own ranks"},
-      {bytes_of({activation_of({}, to_nobody)}), true, "a message to rank 1, expected one that is hosted here"},
-      {bytes_of({step_decision{}}), true, "a message of the scheduler, expected it from the coordinator"},
-      {bytes_of({digest_request{}}), true, "a message of the scheduler, expected it from the coordinator"},
-      {bytes_of({layer_part_taken{}}), true, "layer_part_taken, expected it from the coordinator"},
-      {bytes_of({rank_ready{.rank = 1}}), true, "a message to the scheduler, expected one to whom is here"},
-      {bytes_of({slice_batch{.rank = 1}}), true, "a message to the recorder, expected one to whom is here"},
-      {bytes_of({assignment_taken{}, assignment_taken{}, assignment_taken{}}), false, "expected it to wait"},
+      {bytes_of({step_opening{}}), until::hello, "wire: found rank 0, expected no rank before a run is assigned"},
+      {bytes_of({activation_of({})}), until::hello, "wire: found 1 tensors in a message, expected at most 0"},
+      {bytes_of({assignment_taken{}, assignment_taken{}, assignment_taken{}}), until::hello, "expected it to wait"},
+      {bytes_of({activation_of({})}), until::routes, "a message of rank 1, expected one of its own ranks"},
+      {bytes_of({step_opening{}}), until::routes, "a message of the scheduler, expected it from the coordinator"},
+      {bytes_of({activation_of({}, of_another)}), until::end, "a message of rank 0, expected one of its own ranks"},
+      {bytes_of({activation_of({}, to_nobody)}), until::end, "a message to rank 1, expected one that is hosted here"},
+      {bytes_of({step_decision{}}), until::end, "a message of the scheduler, expected it from the coordinator"},
+      {bytes_of({digest_request{}}), until::end, "a message of the scheduler, expected it from the coordinator"},
+      {bytes_of({layer_part_taken{}}), until::end, "layer_part_taken, expected it from the coordinator"},
+      {bytes_of({rank_ready{.rank = 1, .credit = {}}}), until::end,
+       "a message to the scheduler, expected one to whom is here"},
+      {bytes_of({slice_batch{.rank = 1, .at = {}, .slices = {}}}), until::end,
+       "a message to the recorder, expected one to whom is here"},
   };
   networked world;
   hosting host(world.system);
@@ -175,10 +180,10 @@ TEST_CASE("a peer that speaks before its time, for another, to nobody here or as
     const connected_pair sockets;
     const caf::actor link = host.link(sockets.one);
     const raw_connection peer(sockets.other);
-    if (one.opened) {
-      host.open(link);
+    if (one.told != until::hello) {
+      one.told == until::routes ? host.identify(link) : host.open(link);
       tell_link(link, tell_peer{heartbeat{}});
-      peer.receive(); // so it is open
+      peer.receive(); // so it was told
     }
     peer.send(one.message);
     const peer_lost lost = host.next_lost();
