@@ -1,5 +1,5 @@
-// A worker's store: writes the snapshots of its ranks into the run's checkpoint, in a directory that all see, or through
-// the coordinator.
+// A worker's store: writes the snapshots of its ranks into the run's checkpoint, in a directory that all see, or
+// through the coordinator.
 #pragma once
 
 #include "actors/interfaces.hpp"
