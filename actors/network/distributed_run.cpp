@@ -46,7 +46,7 @@ company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const wor
 } // namespace
 
 std::optional<run_report> run_distributed(const run_spec& spec, const data_source& data, const run_options& options,
-                                          const coordinator_setup_of_workers& workers) {
+                           const coordinator_setup_of_workers& workers) {
   const setup_ptr setup = make_setup(spec, &data, options, 0);
   network_config config(threads);
   caf::actor_system system(config);
@@ -57,8 +57,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   const std::optional<workers_ready> ready = watcher.await_workers();
   if (!ready)
     return std::nullopt;
-  const auto everyone =
-      std::make_shared<const company>(spawn_sides(system, setup, *ready, workers.checkpoints, watcher.handle()));
+  const auto everyone = std::make_shared<const company>(spawn_sides(system, setup, *ready, workers.checkpoints, watcher.handle()));
   tell(everyone->recorder, introduction{everyone});
   tell(everyone->store, introduction{everyone});
   tell(everyone->scheduler, introduction{everyone});
