@@ -141,8 +141,8 @@ struct layer_part_taken {
   friend bool operator==(const layer_part_taken&, const layer_part_taken&) = default;
 };
 
-/// Worker to coordinator: the rank's part of the checkpoint is in the shared directory, in these files. Without any: may
-/// the rank write them, or send its layers? The answer is layer_part_taken.
+/// Worker to coordinator: the rank's part of the checkpoint is in the shared directory, in these files. Without any:
+/// may the rank write them, or send its layers? The answer is layer_part_taken.
 struct part_written {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
