@@ -5,13 +5,8 @@ set(TROUPE_ARCH "native" CACHE STRING "The -march of every file. Machines of one
 option(TROUPE_TESTS "Build the tests" ON)
 option(TROUPE_BENCHMARKS "Build the benchmarks" ON)
 option(TROUPE_EXAMPLES "Build the examples" ON)
-# ccache does not see through precompiled headers: with a launcher they are off, unless asked for.
-if(CMAKE_CXX_COMPILER_LAUNCHER)
-  set(_precompile OFF)
-else()
-  set(_precompile ON)
-endif()
-option(TROUPE_PRECOMPILE "Precompile the foreign headers that many files include" ${_precompile})
+# Off by default: it pays on a clean build without ccache, which does not see through precompiled headers.
+option(TROUPE_PRECOMPILE "Precompile the foreign headers that many files include" OFF)
 set(TROUPE_SANITIZE "" CACHE STRING "Sanitizers to build with: empty, address;undefined or thread")
 
 if(NOT TROUPE_GEMM MATCHES "^(dnnl|eigen)$")
@@ -35,8 +30,8 @@ foreach(_sanitizer IN LISTS TROUPE_SANITIZE)
   target_link_options(troupe_options INTERFACE -fsanitize=${_sanitizer})
 endforeach()
 
-# Foreign headers alone, so that no change of ours compiles them anew. Each file still includes what it uses: a build with a
-# launcher, and scripts/lint.sh, have no precompiled headers.
+# Foreign headers alone, so that no change of ours compiles them anew. Each file still includes what it uses: builds without
+# precompiled headers, and scripts/lint.sh, need it.
 set(TROUPE_STANDARD_HEADERS <algorithm> <array> <bit> <charconv> <cmath> <cstdint> <cstring> <deque> <filesystem> <functional>
     <limits> <map> <memory> <numeric> <optional> <set> <span> <string> <string_view> <utility> <variant> <vector>)
 function(troupe_precompile target)

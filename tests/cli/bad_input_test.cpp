@@ -127,7 +127,7 @@ bad_input with_checkpoint(const std::vector<std::string>& flags, const std::stri
 
 TEST_CASE("a wrong command line is answered with one line and exit code 2") {
   check({
-      {{}, 2, "no command given, expected one of train, generate, schedule, inspect"},
+      {{}, 2, "no command given, expected one of train, worker, generate, schedule, inspect, certs"},
       {{"trian"}, 2, "unknown command 'trian'"},
       {{"trian"}, 2, "did you mean 'train'?"},
       {{"--stages", "2"}, 2, "unknown flag '--stages'"},

@@ -21,7 +21,7 @@ struct shift {
   shift reversed() const { return {to, from}; }
 };
 
-void apply(const shift& move, std::vector<pass_id>& list) {
+void apply_shift(const shift& move, std::vector<pass_id>& list) {
   const auto at = [&](std::size_t place) { return list.begin() + static_cast<std::ptrdiff_t>(place); };
   if (move.from < move.to)
     std::rotate(at(move.from), at(move.from + 1), at(move.to + 1));
@@ -99,7 +99,7 @@ void move_passes(const pipeline_model& model, timed_pass_lists& best, const sear
     run += list.size();
     if (move.from == move.to || !keeps_order(model, list, move))
       continue;
-    apply(move, list);
+    apply_shift(move, list);
     if (keeps_limit(model, list)) {
       run += model.passes();
       const rating moved = rate(timer, best.lists);
@@ -108,7 +108,7 @@ void move_passes(const pipeline_model& model, timed_pass_lists& best, const sear
         continue;
       }
     }
-    apply(move.reversed(), list);
+    apply_shift(move.reversed(), list);
   }
   best.makespan = now.makespan;
 }
