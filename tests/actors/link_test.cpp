@@ -73,7 +73,10 @@ public:
   template <class Message>
   Message next() {
     Message got;
-    hosted_->receive([&](const Message& in) { got = in; });
+    hosted_->receive([&](const Message& in) {
+      const handler_scope scope(mailbox_of(hosted_));
+      got = in;
+    });
     return got;
   }
   /// Blocks until the owner is told that a link has ended.
@@ -83,6 +86,7 @@ public:
     while (!lost)
       owner_->receive([&](const link_ready&) {}, [&](const peer_said&) {},
                       [&](const peer_lost& in) {
+                        const handler_scope scope(mailbox_of(owner_));
                         got = in;
                         lost = true;
                       });
@@ -234,7 +238,9 @@ TEST_CASE("closing a link sends all that was put into it before") {
     tell_link(link, one);
   }
   tell_link(link, close_link{});
-  const std::vector<wire_message> got = read_all(peer.receive_all());
+  std::vector<wire_message> got = read_all(peer.receive_all());
+  std::erase_if(got,
+                [](const wire_message& one) { return std::holds_alternative<heartbeat>(one); }); // on a slow machine
   CHECK_THAT(sender.next_lost().reason, Contains("closed here"));
   REQUIRE(got.size() == messages);
   for (std::uint32_t i = 0; i < messages; ++i) {
