@@ -84,7 +84,8 @@ public:
     peer_lost got;
     bool lost = false;
     while (!lost)
-      owner_->receive([&](const link_ready&) {}, [&](const peer_said&) {},
+      owner_->receive([&](const link_ready&) { const handler_scope scope(mailbox_of(owner_)); },
+                      [&](const peer_said&) { const handler_scope scope(mailbox_of(owner_)); },
                       [&](const peer_lost& in) {
                         const handler_scope scope(mailbox_of(owner_));
                         got = in;
