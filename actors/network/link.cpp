@@ -114,10 +114,10 @@ void pump(self_pointer self) {
   end_if_done(self);
 }
 
-void put(self_pointer self, wire_message message) {
+void put(self_pointer self, const wire_message& message) {
   if (self->state.over)
     return;
-  self->state.writer->put(std::move(message));
+  self->state.writer->put(message);
   guarded(self, [self] { pump(self); });
 }
 
@@ -291,7 +291,7 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
         lose(self, "closed the connection");
         leave(self);
       },
-      [self](const caf::io::connection_passivated_msg&) {},
+      [](const caf::io::connection_passivated_msg&) {},
       on<link_tick>(self, [self](const link_tick&) { look(self); }),
       on<tell_peer>(self, [self](const tell_peer& in) { put(self, in.what); }),
       on<identify_peer>(self, [self](const identify_peer& in) { identify(self, in.limits); }),

@@ -84,12 +84,9 @@ TEST_CASE("workers serve one run after another, and refuse a second one at a tim
   CHECK(report_of(scratch, at + arguments{"--stages", "4"})["weights_sha256"] == first["weights_sha256"]);
 
   running_program busy(words_of(scratch, at + endless()));
-  REQUIRE(one.program().wait_for_error_output("claimed"));
-  // The worker said "claimed" twice before, so wait for what only a third run can have said: the refusal of a fourth.
-  program_result refused;
-  do
-    refused = run_program(words_of(scratch, at + arguments{"--stages", "2", "--steps", "1"}));
-  while (refused.exit_code == 0); // it came before the endless one
+  for (worker_program* worker : {&one, &two})
+    REQUIRE(worker->program().wait_for_error_output("claimed", 3)); // twice by the runs before
+  const program_result refused = run_program(words_of(scratch, at + arguments{"--stages", "2", "--steps", "1"}));
   CHECK(refused.exit_code == 4);
   CHECK_THAT(refused.err, Contains("refuses: this worker is busy with run"));
   busy.send(SIGINT);

@@ -64,11 +64,17 @@ public:
   running_program(const running_program&) = delete;
   running_program& operator=(const running_program&) = delete;
 
-  /// Blocks until the error output contains `text`; false when it ends without.
-  bool wait_for_error_output(const std::string& text) {
-    while (result_.err.find(text) == std::string::npos)
+  /// Blocks until the error output contains `text` so many times; false when it ends without.
+  bool wait_for_error_output(const std::string& text, std::size_t times = 1) {
+    const auto found = [&] {
+      std::size_t count = 0;
+      for (std::size_t at = result_.err.find(text); at != std::string::npos; at = result_.err.find(text, at + 1))
+        ++count;
+      return count >= times;
+    };
+    while (!found())
       if (!read_some())
-        return result_.err.find(text) != std::string::npos;
+        return found();
     return true;
   }
 
