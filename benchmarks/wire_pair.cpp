@@ -100,18 +100,18 @@ void open_routes_between(const caf::actor& link, std::uint32_t us, std::uint32_t
   routes->here.ranks.resize(2);
   routes->here.ranks[us] = caf::actor_cast<stage_actor>(receiver);
   routes->peer_ranks.insert(them);
-  tell_link(link, identify_peer{limits});
-  tell_link(link, open_routes{routes, limits});
+  tell(link, identify_peer{limits});
+  tell(link, open_routes{routes, limits});
 }
 
 /// Answers each activation with a gradient without values.
 caf::behavior answering_rank(caf::event_based_actor*, const caf::actor& link) {
   return {[link](const activation_message& in) {
-    tell_link(link, gradient_message{.via = {.source_rank = answerer, .target_rank = caller},
-                                     .at = in.at,
-                                     .stage = 0,
-                                     .microbatch = 0,
-                                     .values = {}});
+    tell(link, gradient_message{.via = {.source_rank = answerer, .target_rank = caller},
+                                .at = in.at,
+                                .stage = 0,
+                                .microbatch = 0,
+                                .values = {}});
   }};
 }
 
@@ -182,11 +182,11 @@ channel link_channel(caf::actor_system& system, std::uint16_t port, const std::s
   open_routes_between(link, caller, answerer, owner);
   return {tls ? "link, TLS" : "link",
           [link](const tensor& values) {
-            tell_link(link, activation_message{.via = {.source_rank = caller, .target_rank = answerer},
-                                               .at = {},
-                                               .stage = 0,
-                                               .microbatch = 0,
-                                               .values = values});
+            tell(link, activation_message{.via = {.source_rank = caller, .target_rank = answerer},
+                                          .at = {},
+                                          .stage = 0,
+                                          .microbatch = 0,
+                                          .values = values});
           },
           [self] { (*self)->receive([](const gradient_message&) {}); }};
 }

@@ -22,7 +22,7 @@ public:
   claim(const claim&) = delete;
   claim& operator=(const claim&) = delete;
   ~claim() {
-    tell_link(coordinator_, leave_run{});
+    tell(coordinator_, leave_run{});
     watcher_.await_left();
     caf::anon_send_exit(coordinator_, caf::exit_reason::user_shutdown);
   }
@@ -57,11 +57,12 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   const std::optional<workers_ready> ready = watcher.await_workers();
   if (!ready)
     return std::nullopt;
-  const auto everyone = std::make_shared<const company>(spawn_sides(system, setup, *ready, workers.checkpoints, watcher.handle()));
+  const auto everyone =
+      std::make_shared<const company>(spawn_sides(system, setup, *ready, workers.checkpoints, watcher.handle()));
   tell(everyone->recorder, introduction{everyone});
   tell(everyone->store, introduction{everyone});
   tell(everyone->scheduler, introduction{everyone});
-  tell_link(head, begin_run{everyone});
+  tell(head, begin_run{everyone});
   run_report report = watcher.watch(members_of(*everyone, {}), everyone->scheduler);
   for (rank_report& rank : report.ranks)
     rank.node = ready->node_of_rank[rank.rank];

@@ -1,6 +1,7 @@
 #include "actors/network/link.hpp"
 
 #include "actors/shell.hpp"
+#include "runtime/local_run.hpp"
 
 #include <fmt/format.h>
 
@@ -25,10 +26,6 @@ constexpr std::size_t read_size = 256U << 10;
 
 /// Messages, heartbeats aside, that a peer may send before it is identified: a hello, and why it takes it back.
 constexpr std::uint32_t most_newcomer_messages = 2;
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 void leave(self_pointer self) {
   cut(self, self->state.connection);

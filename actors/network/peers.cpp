@@ -12,8 +12,4 @@ std::string short_name(const run_id& run) {
   return fmt::format("{:02x}{:02x}{:02x}{:02x}", run[0], run[1], run[2], run[3]);
 }
 
-wire_precision precision_of(const run_spec& spec) {
-  return spec.pipeline.wire;
-}
-
 } // namespace troupe

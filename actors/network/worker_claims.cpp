@@ -120,7 +120,7 @@ void worker_claims::said_by(member& from, const hello& in) {
     return fail(error_kind::run,
                 fmt::format("{} may compute other bits: {} as here (--allow-mixed-arithmetic lets it join)",
                             name_of_member(from), other));
-  tell_link(from.link, identify_peer{limits_of(setup_->spec, *setup_->family, setup_->pipeline)});
+  tell(from.link, identify_peer{limits_of(setup_->spec, *setup_->family, setup_->pipeline)});
   from.at = stage::greeted;
   say(from.link, clock_probe{setup_->clock()});
 }
@@ -200,7 +200,7 @@ void worker_claims::begin(const begin_run& in) {
       continue;
     auto routes = std::make_shared<link_routes>(ours);
     routes->peer_ranks.insert(one.ranks.begin(), one.ranks.end());
-    tell_link(one.link, open_routes{routes, limits, precision_of(setup_->spec), how_.peer_timeout});
+    tell(one.link, open_routes{routes, limits, setup_->spec.pipeline.wire, how_.peer_timeout});
     say(one.link, start_ranks{one.clock_offset});
   }
 }
@@ -253,7 +253,7 @@ void worker_claims::leave() {
   for (const member& one : members_)
     if (one.link) {
       say(one.link, release{});
-      tell_link(one.link, close_link{});
+      tell(one.link, close_link{});
     }
   tell_when_left();
 }

@@ -6,6 +6,7 @@
 #include "actors/run.hpp"
 #include "actors/shell.hpp"
 #include "actors/stage.hpp"
+#include "runtime/local_run.hpp"
 #include "runtime/network/fingerprint.hpp"
 #include "runtime/network/placement.hpp"
 #include "runtime/network/run_limits.hpp"
@@ -14,18 +15,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <unistd.h>
 
 namespace troupe {
-
-namespace {
-
-double steady_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-} // namespace
 
 worker_host::worker_host(self_pointer self, worker_setup setup, observer watcher)
     : self_(self), setup_(std::move(setup)), watcher_(std::move(watcher)) {}
@@ -126,7 +118,7 @@ void worker_host::claim(const caf::actor& link, const hello& in) {
   run_->coordinator = link;
   run_->given_up = std::make_shared<std::atomic<bool>>(false);
   run_->alarm = std::make_unique<alarm_clock>();
-  tell_link(link, identify_peer{limits_before_assignment});
+  tell(link, identify_peer{limits_before_assignment});
   hello answer = introduction_of(peer_role::worker, 0);
   say(link, std::move(answer));
   note(fmt::format("run {}: claimed", short_name(run_->id)));
@@ -165,7 +157,7 @@ void worker_host::said_by(const caf::actor& link, const assignment& in) {
     const auto setup = make_setup(in.spec, nullptr, run_->options, usable_processors());
     if (run_->read_there)
       setup->start = &*run_->read_there;
-    setup->clock = [offset] { return steady_seconds() + *offset; };
+    setup->clock = [offset] { return seconds_now() + *offset; };
     run_->setup = setup;
   } catch (const error& e) {
     refuse(link, e.kind(), e.what());
@@ -228,7 +220,7 @@ void worker_host::tell_when_connected() {
 void worker_host::said_by(const caf::actor& link, const clock_probe& in) {
   if (!from_coordinator(link))
     return refuse(link, error_kind::protocol, "clock_probe was found, expected it from the coordinator");
-  say(link, clock_answer{in.sent, steady_seconds()});
+  say(link, clock_answer{in.sent, seconds_now()});
 }
 
 void worker_host::said_by(const caf::actor& link, const start_ranks& in) {
@@ -298,9 +290,9 @@ void worker_host::open_routes_to(const caf::actor& link, const std::vector<std::
   routes->peer_ranks.insert(peer_ranks.begin(), peer_ranks.end());
   routes->peer_schedules = schedules;
   const run_setup& setup = *run_->setup;
-  tell_link(link, identify_peer{});
-  tell_link(link, open_routes{routes, limits_of(setup.spec, *setup.family, setup.pipeline), precision_of(setup.spec),
-                              run_->task->peer_timeout_seconds});
+  tell(link, identify_peer{});
+  tell(link, open_routes{routes, limits_of(setup.spec, *setup.family, setup.pipeline), setup.spec.pipeline.wire,
+                         run_->task->peer_timeout_seconds});
 }
 
 void worker_host::member_failed(const failure_message& in) {
@@ -330,9 +322,9 @@ void worker_host::leave() {
     caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
   for (auto* links : {&run_->neighbours, &run_->introducing})
     for (const auto& [number, link] : *links)
-      tell_link(link, close_link{});
+      tell(link, close_link{});
   if (run_->coordinator)
-    tell_link(run_->coordinator, close_link{});
+    tell(run_->coordinator, close_link{});
   forget_if_over();
 }
 
@@ -373,7 +365,7 @@ bool worker_host::from_coordinator(const caf::actor& link) const {
 void worker_host::refuse(const caf::actor& link, error_kind kind, const std::string& text) {
   note("refused a peer: " + text);
   say(link, refusal{kind, text});
-  tell_link(link, close_link{});
+  tell(link, close_link{});
 }
 
 hello worker_host::introduction_of(peer_role role, std::uint32_t target) const {

@@ -45,10 +45,10 @@ void run_worker(const worker_process_setup& setup) {
                         if (asked || setup.interrupts == nullptr || *setup.interrupts == 0)
                           return;
                         asked = true;
-                        tell_link(host, leave_run{});
+                        tell(host, leave_run{});
                       });
   }
-  tell_link(door.broker, close_link{});
+  tell(door.broker, close_link{});
   caf::anon_send_exit(host, caf::exit_reason::user_shutdown);
   if (failure)
     throw_error(failure->kind, failure->text);

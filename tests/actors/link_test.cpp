@@ -1,7 +1,7 @@
 // Two links over a real connection in one process, and links whose peer is no link: bits arrive as they were, nobody
 // speaks for another, and a peer that does not read costs no memory.
-// Not under AddressSanitizer: a link that has ended may still be held by CAF's clock when the system shuts down, and counts
-// as a leak. ThreadSanitizer and the release build run these tests.
+// Not under AddressSanitizer: a link that has ended may still be held by CAF's clock when the system shuts down, and
+// counts as a leak. ThreadSanitizer and the release build run these tests.
 #if !defined(__SANITIZE_ADDRESS__)
 
 #include "actors/network/network_system.hpp"
@@ -63,7 +63,7 @@ public:
     setup.peer_timeout = peer_timeout_ = peer_timeout;
     return spawn_link(system_, socket, setup);
   }
-  void identify(const caf::actor& link) const { tell_link(link, identify_peer{ample_limits}); }
+  void identify(const caf::actor& link) const { tell(link, identify_peer{ample_limits}); }
   /// As a worker of two ranks does that hosts rank 0, to the neighbour who hosts rank 1.
   void open(const caf::actor& link) const {
     auto routes = std::make_shared<link_routes>();
@@ -71,7 +71,7 @@ public:
     routes->here.ranks[0] = caf::actor_cast<stage_actor>(caf::actor_cast<caf::actor>(hosted_));
     routes->peer_ranks = {1};
     identify(link);
-    tell_link(link, open_routes{routes, ample_limits, wire_precision::fp32, peer_timeout_});
+    tell(link, open_routes{routes, ample_limits, wire_precision::fp32, peer_timeout_});
   }
   /// Blocks until the hosted actor is told one.
   template <class Message>
@@ -140,7 +140,7 @@ TEST_CASE("NaN with its payload, infinities, signed zeros and denormals cross a 
   route via = to_the_host;
   via.source_incarnation = 5;
   via.target_incarnation = 7; // whoever it is for drops it unless he is that
-  tell_link(out, activation_of(values, via));
+  tell(out, activation_of(values, via));
 
   const auto got = receiver.next<activation_message>();
   CHECK(got.via.source_incarnation == 5);
@@ -153,7 +153,7 @@ TEST_CASE("NaN with its payload, infinities, signed zeros and denormals cross a 
     std::memcpy(&bits, std::as_const(got.values).data() + i, sizeof bits);
     CHECK(bits == patterns[i]);
   }
-  tell_link(out, close_link{});
+  tell(out, close_link{});
   receiver.next_lost();
 }
 
@@ -191,7 +191,7 @@ TEST_CASE("a peer that speaks before its time, for another, to nobody here or as
     const raw_connection peer(sockets.other);
     if (one.told != until::hello) {
       one.told == until::routes ? host.identify(link) : host.open(link);
-      tell_link(link, tell_peer{heartbeat{}});
+      tell(link, tell_peer{heartbeat{}});
       peer.receive(); // so it was told
     }
     peer.send(one.message);
@@ -215,7 +215,7 @@ TEST_CASE("a link holds no copies of what its peer does not read, and gives the 
   const tensor large = pool.make({4 * static_cast<std::int64_t>(mebibyte)}); // 16 MiB
   const std::uint64_t before = memory_of(::getpid(), "VmHWM");
   for (int i = 0; i < 64; ++i)
-    tell_link(link, activation_of(large));
+    tell(link, activation_of(large));
   CHECK_THAT(host.next_lost().reason, Contains("was silent for 0.5 s"));
   const std::uint64_t most = memory_of(::getpid(), "VmHWM");
   if (memory_is_measurable)
@@ -240,9 +240,9 @@ TEST_CASE("closing a link sends all that was put into it before") {
   for (std::uint32_t i = 0; i < messages; ++i) {
     activation_message one = activation_of(large);
     one.microbatch = i;
-    tell_link(link, one);
+    tell(link, one);
   }
-  tell_link(link, close_link{});
+  tell(link, close_link{});
   std::vector<wire_message> got = read_all(peer.receive_all());
   std::erase_if(got,
                 [](const wire_message& one) { return std::holds_alternative<heartbeat>(one); }); // on a slow machine
