@@ -74,6 +74,14 @@ constexpr auto table = std::to_array<train_flag>({
     {"--checkpoint", "checkpoint.directory", "DIR", "Output", "where checkpoints go; one at the end, and"},
     {"--checkpoint-every", "checkpoint.every", "N", "Output", "one after each N steps"},
     {"--checkpoint-keep", "checkpoint.keep", "N", "Output", "newest generations that stay on disk"},
+
+    {"--snapshot-every", "faults.snapshot_every", "K", "Faults",
+     "steps between snapshots in memory, from which dead ranks restart; 0: none do, and a loss ends the run"},
+    {"--max-restarts", "faults.max_restarts", "N", "Faults", "of one rank, before the run gives up, within"},
+    {"--restart-window", "faults.restart_window", "SECONDS", "Faults", "the time in which restarts count"},
+    {"--on-nan", "faults.on_nan", "RULE", "Faults",
+     "stop, or skip: what a step does whose loss or gradient norm is not finite"},
+    {"--chaos", "faults.chaos", "SPEC", "Faults", "faults that the run makes itself, to be recovered from"},
 });
 
 /// An option whose values are kept by the library, in the order given, and read by spec_flags::apply.

@@ -78,6 +78,20 @@ struct checkpoint_spec {
   friend bool operator==(const checkpoint_spec&, const checkpoint_spec&) = default;
 };
 
+/// What a step does whose loss or gradient norm is not a finite number: end the run, or leave the weights as they are.
+enum class nan_rule { stop, skip };
+
+/// What is done against the death of ranks; none of it changes the result but on_nan.
+struct faults_spec {
+  std::uint64_t snapshot_every = 1; ///< steps between snapshots that dead ranks restart from; 0: none do
+  std::uint32_t max_restarts = 5;   ///< of a rank within the window, before the run gives up
+  double restart_window_seconds = 60.0;
+  nan_rule on_nan = nan_rule::stop;
+  std::string chaos; ///< faults that the run makes itself, see parse_chaos; empty: none
+
+  friend bool operator==(const faults_spec&, const faults_spec&) = default;
+};
+
 struct run_spec {
   model_spec model;
   data_spec data;
@@ -86,6 +100,7 @@ struct run_spec {
   pipeline_spec pipeline;
   validation_spec validation;
   checkpoint_spec checkpoint;
+  faults_spec faults;
 
   friend bool operator==(const run_spec&, const run_spec&) = default;
 };

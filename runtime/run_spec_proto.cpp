@@ -18,6 +18,7 @@ const std::vector<std::string> token_words = {"bytes", "uint16"};
 const std::vector<std::string> recompute_words = {"none", "full"};
 const std::vector<std::string> dispatch_words = {"static", "reactive"};
 const std::vector<std::string> wire_words = {"fp32", "bf16"};
+const std::vector<std::string> nan_words = {"stop", "skip"};
 
 template <class Choice>
 const std::string& to_word(Choice value, const std::vector<std::string>& words) {
@@ -83,6 +84,14 @@ void write_pipeline(const pipeline_spec& from, proto::PipelineSpec& to) {
   to.set_wire(to_word(from.wire, wire_words));
 }
 
+void write_faults(const faults_spec& from, proto::FaultsSpec& to) {
+  to.set_snapshot_every(from.snapshot_every);
+  to.set_max_restarts(from.max_restarts);
+  to.set_restart_window(from.restart_window_seconds);
+  to.set_on_nan(to_word(from.on_nan, nan_words));
+  to.set_chaos(from.chaos);
+}
+
 model_spec read_model(const proto::ModelSpec& from) {
   return {.family = from.family(),
           .layers = from.layers(),
@@ -124,6 +133,14 @@ pipeline_spec read_pipeline(const proto::PipelineSpec& from) {
           .wire = to_choice<wire_precision>("pipeline.wire", from.wire(), wire_words)};
 }
 
+faults_spec read_faults(const proto::FaultsSpec& from) {
+  return {.snapshot_every = from.snapshot_every(),
+          .max_restarts = from.max_restarts(),
+          .restart_window_seconds = from.restart_window(),
+          .on_nan = to_choice<nan_rule>("faults.on_nan", from.on_nan(), nan_words),
+          .chaos = from.chaos()};
+}
+
 } // namespace
 
 void to_message(const run_spec& spec, proto::RunSpec& out) {
@@ -140,6 +157,7 @@ void to_message(const run_spec& spec, proto::RunSpec& out) {
   out.mutable_checkpoint()->set_directory(spec.checkpoint.directory);
   out.mutable_checkpoint()->set_every(spec.checkpoint.every);
   out.mutable_checkpoint()->set_keep(spec.checkpoint.keep);
+  write_faults(spec.faults, *out.mutable_faults());
 }
 
 run_spec from_message(const proto::RunSpec& message) {
@@ -161,7 +179,8 @@ run_spec from_message(const proto::RunSpec& message) {
           .validation = {.every = message.validation().every(), .microbatches = message.validation().microbatches()},
           .checkpoint = {.directory = message.checkpoint().directory(),
                          .every = message.checkpoint().every(),
-                         .keep = message.checkpoint().keep()}};
+                         .keep = message.checkpoint().keep()},
+          .faults = read_faults(message.faults())};
 }
 
 } // namespace troupe

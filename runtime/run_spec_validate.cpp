@@ -163,6 +163,12 @@ void check_validation_and_checkpoint(const run_spec& spec) {
     refuse("checkpoint.directory", "none", fmt::format("one, since checkpoint.every is {}", spec.checkpoint.every));
 }
 
+void check_faults(const faults_spec& faults) {
+  expect_range<std::uint64_t>("faults.snapshot_every", faults.snapshot_every, 0, most_steps);
+  expect_range<std::uint32_t>("faults.max_restarts", faults.max_restarts, 0, 65536);
+  expect_number("faults.restart_window", faults.restart_window_seconds, 0.0, 1e6);
+}
+
 /// A step's tokens, and the largest activations of a microbatch; the sizes of weights are the family's business.
 void check_sizes(const run_spec& spec) {
   const auto number = [](auto value) { return static_cast<double>(value); };
@@ -223,6 +229,7 @@ void validate(const run_spec& spec, const model_family& family) {
   check_optimizer(spec.optimizer);
   check_pipeline(spec.pipeline);
   check_validation_and_checkpoint(spec);
+  check_faults(spec.faults);
   check_dispatch_and_emulation(spec);
   check_sizes(spec);
   family.validate(spec.model);

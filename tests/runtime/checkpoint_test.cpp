@@ -288,7 +288,7 @@ TEST_CASE("a run resumes with any setting that leaves the result alone, and with
     const std::map<std::string, std::string> words = {
         {"gpt", "mlp"},    {"bytes", "uint16"},    {"none", "full"},  {"adamw", "sgd"},
         {"true", "false"}, {"false", "true"},      {"1f1b", "gpipe"}, {"text.txt", "other.txt"},
-        {"", "1"},         {"static", "reactive"}, {"fp32", "bf16"}};
+        {"", "1"},         {"static", "reactive"}, {"fp32", "bf16"},  {"stop", "skip"}};
     const auto word = words.find(value);
     value = word != words.end() ? word->second : value == "0.5" ? "0.25" : "0.5";
     if (word == words.end() && get_field(other, field).find_first_of(".e") == std::string::npos)
