@@ -11,28 +11,31 @@ namespace {
 
 constexpr std::chrono::milliseconds interrupt_poll{50};
 
-} // namespace
-
-watched_actors members_of(const company& everyone, const std::vector<std::uint32_t>& ranks_here) {
-  watched_actors named;
-  for (const std::uint32_t rank : ranks_here)
-    named.emplace_back(caf::actor_cast<caf::actor>(everyone.ranks[rank]), "rank " + std::to_string(rank));
-  named.emplace_back(caf::actor_cast<caf::actor>(everyone.scheduler), "the scheduler");
-  named.emplace_back(caf::actor_cast<caf::actor>(everyone.recorder), "the recorder");
-  named.emplace_back(caf::actor_cast<caf::actor>(everyone.store), "the store");
+/// All that must not end before the run does.
+watched_actors members_of(const company& everyone) {
+  watched_actors named{{caf::actor_cast<caf::actor>(everyone.scheduler), "the scheduler"},
+                       {caf::actor_cast<caf::actor>(everyone.recorder), "the recorder"},
+                       {caf::actor_cast<caf::actor>(everyone.store), "the store"}};
+  if (everyone.keeper)
+    named.emplace_back(caf::actor_cast<caf::actor>(everyone.keeper), "the keeper");
   return named;
 }
 
-run_report audience::watch(const watched_actors& members, const scheduler_actor& scheduler) {
-  members_ = members;
-  scheduler_ = scheduler;
+} // namespace
+
+run_report audience::watch(const company& everyone) {
+  members_ = members_of(everyone);
+  scheduler_ = everyone.scheduler;
   for (const auto& [member, name] : members_)
     self_->monitor(member);
   alive_ = members_.size();
   while (!report_ && !failure_)
     receive_one();
+  if (everyone.keeper)
+    tell(everyone.keeper, dismiss_ranks{}); // and ends itself after them
   for (const auto& [member, name] : members_)
-    caf::anon_send_exit(member, caf::exit_reason::user_shutdown);
+    if (member != caf::actor_cast<caf::actor>(everyone.keeper))
+      caf::anon_send_exit(member, caf::exit_reason::user_shutdown);
   while (alive_ > 0)
     receive_one();
   if (failure_)

@@ -15,17 +15,14 @@ namespace troupe {
 /// Who is watched, and its name in messages.
 using watched_actors = std::vector<std::pair<caf::actor, std::string>>;
 
-/// All of a company that lives in this process.
-watched_actors members_of(const company& everyone, const std::vector<std::uint32_t>& ranks_here);
-
 class audience {
 public:
   audience(caf::actor_system& system, const run_options& options) : self_(system), options_(options) {}
 
   observer handle() { return caf::actor_cast<observer>(self_); }
 
-  /// Waits for the end of the run and of all `members`. Throws the first failure.
-  run_report watch(const watched_actors& members, const scheduler_actor& scheduler);
+  /// Waits for the end of the run and of all of the company that lives in this process. Throws the first failure.
+  run_report watch(const company& everyone);
 
   /// Waits until a coordinator has its workers; nothing when the user interrupts first. Throws the first failure.
   std::optional<workers_ready> await_workers();

@@ -26,8 +26,9 @@ using stage_actor =
                      caf::reacts_to<tied_value_message>,     // to its replica
                      caf::reacts_to<step_opening>,           // begin a step
                      caf::reacts_to<step_decision>,          // end it: apply the optimizer
-                     caf::reacts_to<digest_request>,   // after the last step: answer the scheduler with digest_report
-                     caf::reacts_to<run_next_message>, // to itself: one action, so that messages are seen between two
+                     caf::reacts_to<digest_request>,    // after the last step: answer the scheduler with digest_report
+                     caf::reacts_to<successor_message>, // another rank lives again: send again what it needs
+                     caf::reacts_to<run_next_message>,  // to itself: one action, so that messages are seen between two
                      caf::reacts_to<reconsider_message>>; // to itself, later: an action may overtake by now
                                                           // actions
 
@@ -39,6 +40,8 @@ using scheduler_actor = caf::typed_actor<caf::reacts_to<introduction>,
                                          caf::reacts_to<step_report>,          // a rank has run its list
                                          caf::reacts_to<checkpoint_committed>, // the store is done
                                          caf::reacts_to<digest_report>,        // a rank's hashes at the end
+                                         caf::reacts_to<rank_lost>,            // a rank is to be started again
+                                         caf::reacts_to<snapshot_kept>,        // a rank's state is safe
                                          caf::reacts_to<interrupt_message>>;   // finish the step and end
 
 /// Trace, metrics and progress; nobody waits for it.
@@ -46,6 +49,7 @@ using recorder_actor = caf::typed_actor<caf::reacts_to<introduction>,
                                         caf::reacts_to<slice_batch>,          // when a rank's actions of a step ran
                                         caf::reacts_to<step_closed>,          // the scheduler's view of a step
                                         caf::reacts_to<checkpoint_committed>, // for the user
+                                        caf::reacts_to<rank_recovered>,       // the same
                                         caf::reacts_to<run_closed>>; // the end: answers the observer with run_finished
 
 /// Writes snapshots to disk on a thread of its own; nobody waits for it but the next checkpoint.
@@ -55,6 +59,14 @@ using store_actor =
                      caf::reacts_to<layer_part>,        // the same, of a rank elsewhere, layer by layer
                      caf::reacts_to<part_written>,      // the same, of a rank that wrote it to the shared directory
                      caf::reacts_to<layer_part_taken>>; // at a worker: the coordinator's store has it
+
+/// Keeps the ranks: watches them, holds their snapshots in memory, and starts them again when they die.
+using keeper_actor = caf::typed_actor<caf::reacts_to<introduction>, // begins to watch the ranks
+                                      caf::reacts_to<rank_snapshot>,
+                                      caf::reacts_to<rank_failed>,           // a rank is about to end
+                                      caf::reacts_to<restart_order>,         // the scheduler's answer to rank_lost
+                                      caf::reacts_to<recovery_line_message>, // older snapshots are not needed
+                                      caf::reacts_to<dismiss_ranks>>;        // the end
 
 /// What every actor of a run starts from; the same on every node. Outlives the actors.
 struct run_setup {
@@ -78,6 +90,7 @@ struct company {
   scheduler_actor scheduler;
   recorder_actor recorder;
   store_actor store;
+  keeper_actor keeper;          ///< null where nobody restarts ranks
   alarm_clock* alarm = nullptr; ///< ends ranks' emulated passes; outlives the actors
 };
 

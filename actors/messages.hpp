@@ -28,6 +28,22 @@ struct run_next_message {};
 /// Rank to itself, later: see whether patience has ended.
 struct reconsider_message {};
 
+/// A rank to who keeps it, just before it ends: what it threw.
+struct rank_failed {
+  std::uint32_t rank = 0;
+  incarnation life = 1;
+  failure_message what;
+};
+
+/// Keeper to a rank that lives: another one lives again, and this is where.
+struct successor_message {
+  rank_restarted what;
+  std::shared_ptr<const company> everyone;
+};
+
+/// The observer to the keeper: end all ranks, then yourself.
+struct dismiss_ranks {};
+
 /// Recorder to the observer: the run is over.
 struct run_finished {
   std::shared_ptr<const run_report> report;
@@ -65,6 +81,14 @@ CAF_ADD_TYPE_ID(troupe, (troupe::failure_message))
 CAF_ADD_TYPE_ID(troupe, (troupe::layer_part))
 CAF_ADD_TYPE_ID(troupe, (troupe::layer_part_taken))
 CAF_ADD_TYPE_ID(troupe, (troupe::part_written))
+CAF_ADD_TYPE_ID(troupe, (troupe::rank_failed))
+CAF_ADD_TYPE_ID(troupe, (troupe::successor_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::dismiss_ranks))
+CAF_ADD_TYPE_ID(troupe, (troupe::snapshot_kept))
+CAF_ADD_TYPE_ID(troupe, (troupe::rank_lost))
+CAF_ADD_TYPE_ID(troupe, (troupe::restart_order))
+CAF_ADD_TYPE_ID(troupe, (troupe::recovery_line_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::rank_recovered))
 CAF_END_TYPE_ID_BLOCK(troupe)
 
 // CAF serializes none of these: what leaves the process is written by a link (actors/network), in the form of
@@ -98,3 +122,11 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::failure_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::layer_part)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::layer_part_taken)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::part_written)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rank_failed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::successor_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::dismiss_ranks)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_kept)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rank_lost)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::restart_order)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::recovery_line_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rank_recovered)

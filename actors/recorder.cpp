@@ -38,6 +38,11 @@ recorder_actor::behavior_type recorder(self_pointer self, const setup_ptr& setup
                                  if (setup->options->on_checkpoint)
                                    setup->options->on_checkpoint(in.generation);
                                }),
+      on<rank_recovered>(self,
+                         [self, setup](const rank_recovered& in) {
+                           if (setup->options->on_recovery)
+                             setup->options->on_recovery(in.what);
+                         }),
       adding<run_closed>(self, watcher),
   };
 }

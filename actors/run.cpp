@@ -15,7 +15,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 #include <thread>
 
 namespace troupe {
@@ -46,11 +45,21 @@ std::shared_ptr<run_setup> make_setup(const run_spec& spec, const data_source* d
   return setup;
 }
 
-company spawn_company(caf::actor_system& system, const setup_ptr& setup, const observer& watcher,
-                      side_actors placement) {
+company_view plain_view() {
+  return [](const company& everyone) { return std::make_shared<const company>(everyone); };
+}
+
+company spawn_company(caf::actor_system& system, const setup_ptr& setup, const observer& watcher, side_actors placement,
+                      const company_view& view) {
   company everyone;
+  const auto spawn_rank = [&system, setup](const stage_start& start, const observer& kept_by) {
+    return system.spawn(stage, setup, start, kept_by);
+  };
+  const keeper_setup how{spawn_rank, view, view};
+  everyone.keeper = placement == side_actors::own_threads ? system.spawn<caf::detached>(keeper, setup, how, watcher)
+                                                          : system.spawn(keeper, setup, how, watcher);
   for (std::uint32_t rank = 0; rank < setup->pipeline.ranks(); ++rank)
-    everyone.ranks.push_back(system.spawn(stage, setup, rank, watcher));
+    everyone.ranks.push_back(spawn_rank({.rank = rank}, caf::actor_cast<observer>(everyone.keeper)));
   everyone.scheduler = system.spawn(scheduler, setup, watcher);
   if (placement == side_actors::own_threads) {
     everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
@@ -64,6 +73,7 @@ company spawn_company(caf::actor_system& system, const setup_ptr& setup, const o
 
 void introduce(const company& everyone, const std::shared_ptr<const company>& seen_by_ranks,
                const std::shared_ptr<const company>& seen_by_others) {
+  tell(everyone.keeper, introduction{std::make_shared<const company>(everyone)});
   tell(everyone.recorder, introduction{seen_by_others});
   tell(everyone.store, introduction{seen_by_others});
   tell(everyone.scheduler, introduction{seen_by_others});
@@ -84,13 +94,11 @@ run_report run_pipeline(const run_spec& spec, const data_source& data, const run
   caf::actor_system system(config);
   audience watcher(system, options);
   alarm_clock alarm;
-  company everyone = spawn_company(system, setup, watcher.handle(), side_actors::own_threads);
+  company everyone = spawn_company(system, setup, watcher.handle(), side_actors::own_threads, plain_view());
   everyone.alarm = &alarm;
   const auto shared = std::make_shared<const company>(everyone);
   introduce(everyone, shared, shared);
-  std::vector<std::uint32_t> ranks(everyone.ranks.size());
-  std::iota(ranks.begin(), ranks.end(), 0U);
-  return watcher.watch(members_of(everyone, ranks), everyone.scheduler);
+  return watcher.watch(everyone);
 }
 
 } // namespace troupe

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/interfaces.hpp"
+#include "actors/keeper.hpp"
 
 #include <memory>
 
@@ -19,8 +20,11 @@ std::uint32_t usable_processors();
 enum class side_actors { own_threads, scheduled };
 
 /// Spawns all actors of a run. Nothing happens before introduce().
-company spawn_company(caf::actor_system& system, const setup_ptr& setup, const observer& watcher,
-                      side_actors placement);
+company spawn_company(caf::actor_system& system, const setup_ptr& setup, const observer& watcher, side_actors placement,
+                      const company_view& view);
+
+/// Everybody sees everybody.
+company_view plain_view();
 
 /// Tells everyone of everyone, which starts the run. The ranks see `seen_by_ranks`, the others `seen_by_others`; tests
 /// put actors that disturb the traffic between them.

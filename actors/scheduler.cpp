@@ -10,12 +10,20 @@ using self_pointer = scheduler_actor::stateful_pointer<scheduler_actor_state>;
 
 void dispatch(self_pointer self, coordinator_output&& output) {
   const company& everyone = *self->state.everyone;
-  if (auto* order = std::get_if<rank_order>(&output))
-    std::visit([&](auto& message) { post(self, everyone.ranks[order->rank], std::move(message)); }, order->what);
-  else if (auto* closed = std::get_if<step_closed>(&output))
-    post(self, everyone.recorder, *closed);
-  else
-    post(self, everyone.recorder, std::get<run_closed>(std::move(output)));
+  const auto to_rank = [&](rank_order& order) {
+    std::visit([&](auto& message) { post(self, everyone.ranks[order.rank], std::move(message)); }, order.what);
+  };
+  std::visit(
+      [&](auto&& one) {
+        using type = std::decay_t<decltype(one)>;
+        if constexpr (std::is_same_v<type, rank_order>)
+          to_rank(one);
+        else if constexpr (std::is_same_v<type, restart_order> || std::is_same_v<type, recovery_line_message>)
+          post(self, everyone.keeper, std::forward<decltype(one)>(one));
+        else
+          post(self, everyone.recorder, std::forward<decltype(one)>(one));
+      },
+      std::move(output));
 }
 
 template <class Message>
@@ -40,6 +48,8 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
       accepting<step_report>(self),
       accepting<checkpoint_committed>(self),
       accepting<digest_report>(self),
+      accepting<rank_lost>(self),
+      accepting<snapshot_kept>(self),
       on<interrupt_message>(self, [self](const interrupt_message&) { self->state.coordinator->interrupt(); }),
   };
 }

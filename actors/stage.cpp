@@ -1,6 +1,7 @@
 #include "actors/stage.hpp"
 
 #include "actors/shell.hpp"
+#include "runtime/recovery/snapshot_source.hpp"
 
 #include <chrono>
 
@@ -9,6 +10,15 @@ namespace troupe {
 namespace {
 
 using self_pointer = stage_actor::stateful_pointer<stage_actor_state>;
+
+/// Both share the copied tensors.
+void hand_out(self_pointer self, const rank_snapshot& taken) {
+  const company& everyone = *self->state.everyone;
+  if (everyone.keeper)
+    post(self, everyone.keeper, taken);
+  if (taken.purpose == take_snapshot::to_checkpoint)
+    post(self, everyone.store, taken);
+}
 
 void dispatch(self_pointer self, rank_output&& output) {
   const company& everyone = *self->state.everyone;
@@ -20,7 +30,7 @@ void dispatch(self_pointer self, rank_output&& output) {
         else if constexpr (std::is_same_v<type, slice_batch>)
           post(self, everyone.recorder, std::forward<decltype(message)>(message));
         else if constexpr (std::is_same_v<type, rank_snapshot>)
-          post(self, everyone.store, std::forward<decltype(message)>(message));
+          hand_out(self, message);
         else
           post(self, everyone.scheduler, std::forward<decltype(message)>(message));
       },
@@ -39,9 +49,25 @@ void tell_later(self_pointer self, double moment) {
                                        [rank = stage_actor(self)] { tell(rank, Message{}); });
 }
 
-void run_one(self_pointer self) {
-  for (rank_output& output : self->state.runner->run_next())
+void send(self_pointer self, rank_outputs outputs) {
+  for (rank_output& output : outputs)
     dispatch(self, std::move(output));
+}
+
+void run_one(self_pointer self) {
+  send(self, self->state.runner->run_next());
+}
+
+/// Builds the rank.
+void begin(self_pointer self, const run_setup& setup, const stage_start& start) {
+  std::optional<snapshot_source> state;
+  if (start.snapshot != nullptr)
+    state.emplace(start.snapshot);
+  self->state.runner.emplace(rank_setup{&setup.spec, setup.family, &setup.pipeline, state ? &*state : setup.start,
+                                        start.rank, start.birth, setup.clock,
+                                        self->state.everyone->alarm == nullptr ? 0.0 : patience});
+  post(self, self->state.everyone->scheduler, self->state.runner->ready());
+  send(self, self->state.runner->first_words());
 }
 
 /// Asks itself for the next action instead of running it at once, so that what was produced leaves and what has arrived
@@ -78,18 +104,19 @@ auto accepting(self_pointer self) {
 
 } // namespace
 
-stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std::uint32_t rank,
+stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, const stage_start& start,
                                  const observer& watcher) {
-  guard(self, watcher, "rank " + std::to_string(rank));
+  self->set_exception_handler(
+      [watcher, rank = start.rank, life = start.birth.life](std::exception_ptr& thrown) -> caf::error {
+        tell(watcher, rank_failed{rank, life, describe_failure(thrown, "rank " + std::to_string(rank))});
+        return caf::exit_reason::unhandled_exception;
+      });
+  self->state.clock = setup->clock;
   return {
       on<introduction>(self,
-                       [self, setup, rank](const introduction& in) {
+                       [self, setup, start](const introduction& in) {
                          self->state.everyone = in.everyone;
-                         self->state.clock = setup->clock;
-                         self->state.runner.emplace(rank_setup{&setup->spec, setup->family, &setup->pipeline,
-                                                               setup->start, rank, 1, setup->clock,
-                                                               in.everyone->alarm == nullptr ? 0.0 : patience});
-                         post(self, in.everyone->scheduler, self->state.runner->ready());
+                         begin(self, *setup, start);
                        }),
       accepting<token_message>(self),
       accepting<target_message>(self),
@@ -101,6 +128,12 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, std:
       accepting<step_opening>(self),
       accepting<step_decision>(self),
       accepting<digest_request>(self),
+      on<successor_message>(self,
+                            [self](const successor_message& in) {
+                              self->state.everyone = in.everyone;
+                              send(self, self->state.runner->accept(in.what));
+                              run_when_due(self);
+                            }),
       on<run_next_message>(self,
                            [self](const run_next_message&) {
                              self->state.run_next_pending = false;

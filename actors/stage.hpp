@@ -17,7 +17,15 @@ struct stage_actor_state {
   bool reconsider_pending = false; ///< the same of a reconsider_message
 };
 
+/// One life of a rank.
+struct stage_start {
+  std::uint32_t rank = 0;
+  rank_birth birth = {};
+  std::shared_ptr<const rank_snapshot> snapshot = {}; ///< null: as the run began
+};
+
+/// Tells `watcher` rank_failed when it throws.
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_actor_state> self, const setup_ptr& setup,
-                                 std::uint32_t rank, const observer& watcher);
+                                 const stage_start& start, const observer& watcher);
 
 } // namespace troupe

@@ -40,8 +40,12 @@ public:
       count += place.stage == stage ? 1 : 0;
     return count;
   }
-  /// Forgets what was taken before `current`: messages for those steps are stale by their step.
-  void forget_before(const step_id& current) { taken_.erase(taken_.begin(), taken_.lower_bound({current, 0, 0})); }
+  /// Forgets what is from before `current`: messages for those steps are stale by their step. Some of a validation that
+  /// is over may wait: a rank that restarts is sent them again and does not run it again.
+  void forget_before(const step_id& current) {
+    taken_.erase(taken_.begin(), taken_.lower_bound({current, 0, 0}));
+    waiting_.erase(waiting_.begin(), waiting_.lower_bound({current, 0, 0}));
+  }
 
 private:
   std::map<message_place, Content> waiting_;

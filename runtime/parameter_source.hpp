@@ -18,6 +18,8 @@ public:
   /// Reads value and optimizer state of one parameter into tensors that have its shape; with no `state`, the value
   /// alone. Throws checkpoint_error when it is missing or a shape differs; both shapes are named.
   virtual void read(const std::string& parameter, tensor& value, std::span<tensor> state) const = 0;
+  /// Whether it has the parameter; who has a whole model has all.
+  virtual bool holds(const std::string& /*parameter*/) const { return true; }
 
 protected:
   parameter_source() = default;

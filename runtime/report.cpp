@@ -64,7 +64,21 @@ json rank_to_json(const rank_report& rank) {
           {"busy_seconds", rank.usage.busy_seconds},
           {"peak_stash_microbatches", rank.usage.peak_stash_microbatches},
           {"peak_stash_bytes", rank.usage.peak_stash_bytes},
-          {"recomputed_microbatches", rank.usage.recomputed_microbatches}};
+          {"recomputed_microbatches", rank.usage.recomputed_microbatches},
+          {"forward_passes", rank.usage.forward_passes},
+          {"replayed_passes", rank.usage.replayed_passes},
+          {"peak_outbox_bytes", rank.usage.peak_outbox_bytes}};
+}
+
+json recovery_to_json(const rank_recovery& one) {
+  constexpr double milliseconds = 1e3; // in a second
+  return {{"step", one.step + 1},
+          {"rank", one.rank},
+          {"cause", one.cause},
+          {"detected_ms", (one.noticed - one.last_heard) * milliseconds},
+          {"resumed_ms", (one.resumed - one.noticed) * milliseconds},
+          {"caught_up_ms", (one.caught_up - one.noticed) * milliseconds},
+          {"replayed_microbatches", one.replayed_passes}};
 }
 
 json stage_to_json(const stage_report& stage) {
@@ -136,7 +150,7 @@ std::string to_json(const run_report& report, const std::string& version) {
                          {"step_seconds", report.step_seconds},
                          {"ranks", list_to_json(report.ranks, rank_to_json)},
                          {"stages", list_to_json(report.stages, stage_to_json)},
-                         {"recoveries", json::array()},
+                         {"recoveries", list_to_json(report.recoveries, recovery_to_json)},
                          {"spec", spec_to_json(report.spec)}};
   // Names of nodes and files may be any bytes; JSON is UTF-8. nlohmann writes the shortest digits that give a double
   // back.

@@ -53,6 +53,7 @@ struct run_report {
   std::vector<stage_report> stages;
   std::string schedule;
   bool interrupted = false;
+  std::vector<rank_recovery> recoveries; ///< in the order in which deaths were noticed
   run_spec spec;
 };
 

@@ -38,6 +38,7 @@ struct run_options {
   std::function<void(const step_progress&)> on_step = {};
   std::function<void(const validation_point&)> on_validation = {};
   std::function<void(const std::string& generation)> on_checkpoint = {}; ///< the path of a committed generation
+  std::function<void(const rank_recovery&)> on_recovery = {}; ///< a rank has died, and its successor has caught up
   const std::atomic<int>* interrupts = nullptr; ///< above 0: finish the step, write a checkpoint if asked for, return
   const plan* pipeline = nullptr;               ///< null: what make_plan makes of the spec
   const model_family* family = nullptr;         ///< null: the built-in family that the spec names

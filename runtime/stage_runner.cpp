@@ -14,10 +14,13 @@ std::uint32_t evaluation_window(const plan& pipeline) {
 }
 
 stage_runner::stage_runner(rank_setup setup)
-    : setup_(std::move(setup)), lives_(setup_.pipeline->ranks(), 1),
+    : setup_(std::move(setup)), lives_(setup_.birth.lives), outbox_(setup_.pipeline->ranks()),
       queue_({setup_.pipeline->facts.peak_by_stage, setup_.pipeline->facts.peak_by_rank[setup_.rank]}) {
   const run_spec& spec = *setup_.spec;
   const plan& pipeline = *setup_.pipeline;
+  lives_.resize(pipeline.ranks(), 1);
+  lives_[setup_.rank] = setup_.birth.life;
+  resent_to_ = lives_;
   steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
   for (const std::uint32_t stage : pipeline.stages_of(setup_.rank))
     stages_.emplace(stage, stage_state(spec, *setup_.family, pipeline.stages[stage], setup_.start, pool_,
@@ -25,6 +28,9 @@ stage_runner::stage_runner(rank_setup setup)
   if (const std::uint32_t groups = pipeline.gradient_groups / pipeline.order.copies(); groups > 1)
     for (auto& [stage, state] : stages_)
       groups_.try_emplace(stage, state.model().parameters(), groups, pipeline.order.group_size(), pool_);
+  if (const stage_state* replica = tied_replica_stage();
+      replica != nullptr && setup_.start != nullptr && !setup_.start->holds(replica->replicated_name()))
+    --replica_steps_; // the owner sends its value again
   const std::int64_t sequences = spec.training.microbatch_size;
   activation_shape_ = setup_.family->activation_shape(spec.model, sequences);
   tokens_length_ = static_cast<std::size_t>(sequences * spec.model.sequence_length);
@@ -39,7 +45,31 @@ stage_runner::stage_runner(rank_setup setup)
 }
 
 rank_ready stage_runner::ready() const {
-  return {setup_.rank, setup_.life, credit_};
+  return {setup_.rank, setup_.birth.life, credit_, steps_done_};
+}
+
+rank_outputs stage_runner::first_words() {
+  rank_outputs out;
+  if (setup_.birth.life > 1 && steps_done_ > 0)
+    send_tied_value({steps_done_ - 1, pass_mode::train}, out);
+  keep(out);
+  return out;
+}
+
+void stage_runner::keep(const rank_outputs& sent) {
+  if (setup_.spec->faults.snapshot_every == 0)
+    return;
+  for (const rank_output& one : sent)
+    outbox_.keep(one);
+}
+
+rank_outputs stage_runner::accept(const rank_restarted& in) {
+  incarnation& resent = resent_to_.at(in.rank);
+  if (in.rank == setup_.rank || in.life <= resent)
+    return {};
+  resent = in.life;
+  lives_[in.rank] = std::max(lives_[in.rank], in.life);
+  return outbox_.for_rank(in.rank, lives_[in.rank]);
 }
 
 // What is due
@@ -99,13 +129,16 @@ bool stage_runner::opening_due() const {
   return next.mode == pass_mode::train ? next.step == steps_done_ : next.step + 1 == steps_done_;
 }
 
+/// The value of a tied parameter that the step needs is still on its way.
+bool stage_runner::replica_due() const {
+  return replica_steps_ < steps_done_ && !tied_values_.contains(steps_done_ - 1) &&
+         std::ranges::any_of(stages_, [](const auto& s) { return s.second.has_tied_replica(); });
+}
+
 bool stage_runner::can_run() const {
   switch (phase_) {
   case phase::idle: {
-    const bool replica_due =
-        std::any_of(stages_.begin(), stages_.end(), [](const auto& s) { return s.second.has_tied_replica(); }) &&
-        replica_steps_ < steps_done_ && !tied_value_;
-    return (opening_due() && !replica_due) || (digest_request_ && digest_request_->steps_done == steps_done_);
+    return (opening_due() && !replica_due()) || (digest_request_ && digest_request_->steps_done == steps_done_);
   }
   case phase::running:
     return in_progress_ || queue_.empty() || next_action() != nullptr;
@@ -114,10 +147,10 @@ bool stage_runner::can_run() const {
   case phase::closing: {
     const bool owner =
         std::any_of(stages_.begin(), stages_.end(), [](const auto& s) { return s.second.has_tied_owner(); });
-    return !owner || !tied_gradient_.empty();
+    return !owner || tied_gradient_here();
   }
   case phase::awaiting_decision:
-    return decision_.has_value();
+    return decisions_.contains(*current_);
   }
   return false;
 }
@@ -150,14 +183,15 @@ rank_outputs stage_runner::run_next() {
     apply_decision(out);
     break;
   }
+  keep(out);
   return out;
 }
 
 void stage_runner::begin_step() {
-  if (stage_state* replica = tied_replica_stage(); replica != nullptr && tied_value_) {
-    replica->set_tied_replica(tied_value_->values);
-    replica_steps_ = tied_value_->at.step + 1;
-    tied_value_.reset();
+  if (stage_state* replica = tied_replica_stage(); replica != nullptr && replica_steps_ < steps_done_) {
+    replica->set_tied_replica(tied_values_.extract(steps_done_ - 1).mapped());
+    replica_steps_ = steps_done_;
+    tied_values_.erase(tied_values_.begin(), tied_values_.lower_bound(replica_steps_));
   }
   const step_opening opening = openings_.extract(openings_.begin()).mapped();
   const step_start start = carries_on() ? step_start::continued : step_start::afresh;
@@ -220,7 +254,7 @@ void stage_runner::close_list(rank_outputs& out) {
   out.emplace_back(slice_batch{setup_.rank, *current_, slices_});
   if (current_->mode == pass_mode::evaluate) {
     phase_ = phase::idle;
-    out.emplace_back(step_report{setup_.rank, setup_.life, *current_, {}, usage()});
+    out.emplace_back(step_report{setup_.rank, setup_.birth.life, *current_, {}, usage()});
     return;
   }
   if (asynchronous()) {
@@ -261,9 +295,8 @@ void stage_runner::close_gradients(rank_outputs& out) {
 
 void stage_runner::send_report(rank_outputs& out) {
   if (stage_state* owner = tied_owner_stage())
-    owner->add_tied_gradient(tied_gradient_);
-  tied_gradient_ = {};
-  step_report report{setup_.rank, setup_.life, *current_, {}, usage()};
+    owner->add_tied_gradient(tied_gradients_.extract(current_->step).mapped());
+  step_report report{setup_.rank, setup_.birth.life, *current_, {}, usage()};
   for (const auto& [stage, state] : stages_)
     if (copy_of(stage) == 0)
       report.squares.push_back({stage, state.gradient_squares()});
@@ -272,28 +305,36 @@ void stage_runner::send_report(rank_outputs& out) {
 }
 
 void stage_runner::apply_decision(rank_outputs& out) {
-  const step_decision decision = *std::exchange(decision_, std::nullopt);
+  const step_decision decision = decisions_.extract(*current_).mapped();
   phase_ = phase::idle;
   steps_done_ = decision.at.step + 1;
   if (!asynchronous())
     for (auto& [stage, state] : stages_)
       state.apply({decision.at.step, decision.learning_rate, decision.gradient_scale});
-  if (stage_state* owner = tied_owner_stage())
-    deliver(tied_value_message{route_to(setup_.pipeline->rank_of(last_stage(), copy_of(0))), decision.at,
-                               pool_.copy(owner->tied_owner_value())},
-            out);
+  send_tied_value(decision.at, out);
   if (decision.snapshot == take_snapshot::no)
     return;
-  rank_snapshot taken{setup_.rank, setup_.life, steps_done_, {}};
+  rank_snapshot taken{.rank = setup_.rank,
+                      .source_incarnation = setup_.birth.life,
+                      .steps_done = steps_done_,
+                      .purpose = decision.snapshot};
   for (const auto& [stage, state] : stages_)
-    if (copy_of(stage) == 0)
-      std::ranges::move(state.snapshot(pool_), std::back_inserter(taken.layers));
+    std::ranges::move(state.snapshot(pool_),
+                      std::back_inserter(copy_of(stage) == 0 ? taken.layers : taken.second_copy));
   out.emplace_back(std::move(taken));
+}
+
+/// After the step `at`.
+void stage_runner::send_tied_value(const step_id& at, rank_outputs& out) {
+  if (stage_state* owner = tied_owner_stage())
+    deliver(tied_value_message{route_to(setup_.pipeline->rank_of(last_stage(), copy_of(0))), at,
+                               pool_.copy(owner->tied_owner_value())},
+            out);
 }
 
 void stage_runner::send_digests(rank_outputs& out) {
   digest_request_.reset();
-  digest_report report{setup_.rank, setup_.life, {}, {}};
+  digest_report report{setup_.rank, setup_.birth.life, {}, {}};
   for (const auto& [stage, state] : stages_)
     std::ranges::move(state.digests(), std::back_inserter(copy_of(stage) == 0 ? report.layers : report.second_copy));
   out.emplace_back(std::move(report));
@@ -310,7 +351,7 @@ std::uint32_t stage_runner::first_microbatch_of(std::uint32_t stage) const {
 }
 
 route stage_runner::route_to(std::uint32_t rank) const {
-  return {setup_.rank, rank, setup_.life, lives_[rank]};
+  return {setup_.rank, rank, setup_.birth.life, lives_[rank]};
 }
 
 stage_state* stage_runner::tied_replica_stage() {

@@ -7,7 +7,9 @@
 #include "runtime/gradient_groups.hpp"
 #include "runtime/message_box.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/recovery/outbox.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/stage_output.hpp"
 #include "runtime/timer_aim.hpp"
 #include "runtime/traffic.hpp"
 #include "runtime/training_state.hpp"
@@ -18,7 +20,6 @@
 #include <map>
 #include <optional>
 #include <utility>
-#include <variant>
 #include <vector>
 
 namespace troupe {
@@ -33,18 +34,13 @@ struct rank_setup {
   const plan* pipeline = nullptr;
   const parameter_source* start = nullptr; ///< null: weights are drawn from the seed
   std::uint32_t rank = 0;
-  incarnation life = 1;
+  rank_birth birth;
   run_clock clock;
   /// Of reactive ranks: how long one waits for the list's first action before another overtakes it, as a part of that
   /// other one's usual time. 0: not at all. An input that is late by a moment is not worth a whole pass of something
   /// else.
   double patience = 0.0;
 };
-
-using rank_output = std::variant<activation_message, gradient_message, group_gradient_message, tied_gradient_message,
-                                 tied_value_message, loss_message, credit_message, step_report, slice_batch,
-                                 rank_snapshot, digest_report>;
-using rank_outputs = std::vector<rank_output>;
 
 /// An action with the step that its microbatch belongs to.
 struct placed_action {
@@ -58,6 +54,9 @@ struct placed_action {
 /// - actions run in the list's order, or as action_queue lets them overtake; each once, and only with all their inputs;
 /// - a stage holds the stash of at most its schedule's peak of microbatches, and a bounded number of waiting messages;
 /// - what was seen before, belongs to a step that is over, or comes from or goes to a former incarnation, is dropped;
+/// - a rank that starts again from its state after any step, and is sent again what its predecessor was sent since,
+/// sends
+///   what that one sent, bit for bit: what it computes follows from its state and its messages alone;
 /// - what no correct peer could have sent throws protocol_error and changes nothing.
 class stage_runner {
 public:
@@ -66,6 +65,8 @@ public:
 
   /// The first message to the scheduler.
   rank_ready ready() const;
+  /// What a new incarnation sends unasked: its predecessor may have died before it did.
+  rank_outputs first_words();
 
   void accept(const token_message& in);
   void accept(const target_message& in);
@@ -77,6 +78,8 @@ public:
   void accept(const step_opening& in);
   void accept(const step_decision& in);
   void accept(const digest_request& in);
+  /// What to send to the new incarnation.
+  rank_outputs accept(const rank_restarted& in);
 
   /// True when run_next would do something.
   bool can_run() const;
@@ -103,6 +106,10 @@ private:
   bool is_current(incarnation target);
   bool is_over(const step_id& at) const;
   std::uint64_t newest_acceptable_step() const;
+  /// True of a new incarnation as long as the others may be ahead of it.
+  bool catching_up() const { return setup_.birth.life > 1 && steps_done_ <= newest_step_at_birth(); }
+  std::uint64_t newest_step_at_birth() const;
+  std::uint32_t catch_up_allowance(pass_mode mode) const;
   template <class Content>
   void admit(message_box<Content>& box, const message_place& place, const Content& content, std::uint32_t limit,
              const char* what);
@@ -119,6 +126,8 @@ private:
   double may_run_at(const action& one) const;
   bool carries_on() const { return current_ && current_->mode == pass_mode::train && end_ == step_end::carry_on; }
   bool opening_due() const;
+  bool replica_due() const;
+  bool tied_gradient_here() const { return tied_gradients_.contains(current_->step); }
   void begin_step();
   void run_action(const action& one, rank_outputs& out);
   void end_action(const action_slice& ran);
@@ -129,6 +138,8 @@ private:
   void close_gradients(rank_outputs& out);
   void send_report(rank_outputs& out);
   void apply_decision(rank_outputs& out);
+  void send_tied_value(const step_id& at, rank_outputs& out);
+  void keep(const rank_outputs& sent);
   void send_digests(rank_outputs& out);
 
   // One action
@@ -178,6 +189,8 @@ private:
   std::map<std::uint32_t, stage_state> stages_; ///< by stage
   std::map<std::uint32_t, group_sums> groups_;  ///< by stage; empty when each copy adds up a single group
   std::vector<incarnation> lives_;              ///< the newest known incarnation of each rank
+  std::vector<incarnation> resent_to_; ///< the incarnation of each rank that the outbox has gone to, or the first
+  outbox outbox_;
   std::vector<action> evaluation_list_;
   shape activation_shape_;
   std::size_t tokens_length_ = 0;
@@ -216,10 +229,10 @@ private:
   /// left of the step.
   std::map<std::uint32_t, token_block> held_tokens_;
   std::map<std::uint32_t, token_block> held_targets_;
-  tensor tied_gradient_; ///< of the current step, empty until it arrives
-  std::optional<tied_value_message> tied_value_;
+  std::map<std::uint64_t, tensor> tied_gradients_; ///< by step; more than one only while the rank catches up
+  std::map<std::uint64_t, tensor> tied_values_;    ///< the same
   std::map<step_id, step_opening> openings_;
-  std::optional<step_decision> decision_;
+  std::map<step_id, step_decision> decisions_;
   std::optional<digest_request> digest_request_;
 };
 

@@ -16,7 +16,7 @@ std::string place_text(const message_place& place) {
 } // namespace
 
 bool stage_runner::is_current(incarnation target) {
-  const bool current = target == setup_.life;
+  const bool current = target == setup_.birth.life;
   dropped_ += current ? 0 : 1;
   return current;
 }
@@ -37,14 +37,28 @@ bool stage_runner::is_current(const route& via) {
 
 bool stage_runner::is_over(const step_id& at) const {
   if (!current_)
-    return at.step < steps_done_;
+    return boundary_of(at) < steps_done_;
   return at < *current_ || (at == *current_ && (phase_ == phase::idle || phase_ == phase::awaiting_decision));
 }
 
 /// Neighbours may be one step ahead, and by another one where steps run into one another.
 std::uint64_t stage_runner::newest_acceptable_step() const {
   const std::uint64_t next = current_ ? current_->step + 1 : steps_done_;
-  return asynchronous() ? std::max(next, steps_done_ + 1) : next;
+  const std::uint64_t newest = asynchronous() ? std::max(next, steps_done_ + 1) : next;
+  return catching_up() ? std::max(newest, newest_step_at_birth() + 1) : newest;
+}
+
+/// One more may begin while the rank gets its state, and another one where steps run into one another.
+std::uint64_t stage_runner::newest_step_at_birth() const {
+  return setup_.birth.newest_step + (asynchronous() ? 2 : 1);
+}
+
+/// How many messages beyond the usual number may wait for one stage: those of the steps that the others are ahead.
+std::uint32_t stage_runner::catch_up_allowance(pass_mode mode) const {
+  if (!catching_up())
+    return 0;
+  const auto steps = static_cast<std::uint32_t>(newest_step_at_birth() + 2 - steps_done_);
+  return microbatches_of(mode) * steps;
 }
 
 std::uint32_t stage_runner::microbatches_of(pass_mode mode) const {
@@ -77,8 +91,9 @@ void stage_runner::admit(message_box<Content>& box, const message_place& place, 
   const std::uint64_t newest = newest_acceptable_step();
   if (place.at.step > newest)
     throw protocol_error(found + ", expected a step up to " + std::to_string(newest));
-  if (box.waiting(place.stage) >= limit)
-    throw protocol_error(found + " beyond the " + std::to_string(limit) + " that may wait");
+  const std::uint32_t most = limit + catch_up_allowance(place.at.mode);
+  if (box.waiting(place.stage) >= most)
+    throw protocol_error(found + " beyond the " + std::to_string(most) + " that may wait");
   box.put(place, content);
 }
 
@@ -145,28 +160,29 @@ void stage_runner::accept(const group_gradient_message& in) {
 void stage_runner::accept(const tied_gradient_message& in) {
   if (!is_current(in.via))
     return;
-  if (in.at.step > steps_done_)
+  const std::uint64_t newest = catching_up() ? newest_step_at_birth() : steps_done_;
+  if (in.at.step > newest)
     throw protocol_error("rank " + std::to_string(setup_.rank) + ": found a tied gradient of step " +
-                         std::to_string(in.at.step) + ", expected one up to " + std::to_string(steps_done_));
-  if (is_over(in.at) || !tied_gradient_.empty()) {
+                         std::to_string(in.at.step) + ", expected one up to " + std::to_string(newest));
+  if (is_over(in.at) || !tied_gradients_.emplace(in.at.step, in.values).second)
     ++dropped_;
-    return;
-  }
-  tied_gradient_ = in.values;
 }
 
 void stage_runner::accept(const tied_value_message& in) {
   if (!is_current(in.via))
     return;
-  if (in.at.step < replica_steps_)
+  const std::uint64_t newest = catching_up() ? newest_step_at_birth() : steps_done_;
+  if (in.at.step > newest)
+    throw protocol_error("rank " + std::to_string(setup_.rank) + ": found a tied value after step " +
+                         std::to_string(in.at.step) + ", expected one up to " + std::to_string(newest));
+  if (in.at.step < replica_steps_ || !tied_values_.emplace(in.at.step, in.values).second)
     ++dropped_;
-  else
-    tied_value_ = in;
 }
 
 void stage_runner::accept(const step_opening& in) {
   if (!is_current(in.target_incarnation))
     return;
+  outbox_.trim(in.recovery_line);
   if (current_ && in.at <= *current_)
     ++dropped_;
   else
@@ -176,13 +192,15 @@ void stage_runner::accept(const step_opening& in) {
 void stage_runner::accept(const step_decision& in) {
   if (!is_current(in.target_incarnation))
     return;
-  if (is_over(in.at) && !(current_ && in.at == *current_ && phase_ == phase::awaiting_decision))
+  outbox_.trim(in.recovery_line);
+  const bool awaited = current_ && in.at == *current_ && phase_ == phase::awaiting_decision;
+  if (is_over(in.at) && !awaited)
     ++dropped_;
-  else if (!current_ || in.at != *current_ || phase_ != phase::awaiting_decision)
+  else if (!awaited && !(catching_up() && in.at.step <= newest_step_at_birth()))
     throw protocol_error("rank " + std::to_string(setup_.rank) + ": found a decision on step " +
                          std::to_string(in.at.step) + " before the rank's report");
   else
-    decision_ = in;
+    decisions_.emplace(in.at, in);
 }
 
 void stage_runner::accept(const digest_request& in) {

@@ -35,9 +35,11 @@ void stage_runner::run_forward(const placed_action& next, rank_outputs& out) {
   if (stage == last_stage())
     held_targets_[microbatch] = targets_.take(place);
   tensor output = model.forward(input, context_for(next));
+  ++usage_.forward_passes;
+  usage_.replayed_passes += setup_.birth.life > 1 && next.at.step <= setup_.birth.newest_step ? 1 : 0;
   note_stash();
   if (stage == last_stage())
-    out.emplace_back(loss_message{setup_.rank, setup_.life, next.at, microbatch, model.last_loss()});
+    out.emplace_back(loss_message{setup_.rank, setup_.birth.life, next.at, microbatch, model.last_loss()});
   else
     deliver(activation_message{route_to(rank_of(stage + 1, microbatch)), next.at, stage + 1, microbatch,
                                across_cut(std::move(output), setup_.spec->pipeline.wire, pool_)},
@@ -86,11 +88,12 @@ void stage_runner::release(const placed_action& done, rank_outputs& out) {
     return;
   credit_.tokens += tokens;
   credit_.targets += targets;
-  out.emplace_back(credit_message{setup_.rank, setup_.life, credit_});
+  out.emplace_back(credit_message{setup_.rank, setup_.birth.life, credit_});
 }
 
 rank_usage stage_runner::usage() const {
   rank_usage so_far = usage_;
+  so_far.peak_outbox_bytes = outbox_.peak_bytes();
   for (const auto& [stage, state] : stages_)
     so_far.recomputed_microbatches += state.model().recomputed_microbatches();
   return so_far;

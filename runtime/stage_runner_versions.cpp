@@ -49,7 +49,7 @@ void stage_runner::update_after(const placed_action& done) {
 void stage_runner::send_asynchronous_report(rank_outputs& out) {
   const schedule& order = setup_.pipeline->order;
   const double updates = static_cast<double>(order.microbatches) / order.asynchronous->update_every;
-  step_report report{setup_.rank, setup_.life, *current_, {}, usage()};
+  step_report report{setup_.rank, setup_.birth.life, *current_, {}, usage()};
   for (auto& [stage, sum] : squares_) {
     std::ranges::for_each(sum, [&](double& one) { one /= updates; });
     report.squares.push_back({stage, std::move(sum)});

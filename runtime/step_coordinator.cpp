@@ -16,21 +16,31 @@ bool all_of(const std::vector<bool>& flags) {
   return std::ranges::all_of(flags, [](bool set) { return set; });
 }
 
-incarnation& life_of(auto& order) {
-  return order.target_incarnation;
+/// The usage of two incarnations of a rank.
+rank_usage sum_of(const rank_usage& one, const rank_usage& other) {
+  return {.busy_seconds = one.busy_seconds + other.busy_seconds,
+          .peak_stash_microbatches = std::max(one.peak_stash_microbatches, other.peak_stash_microbatches),
+          .peak_stash_bytes = std::max(one.peak_stash_bytes, other.peak_stash_bytes),
+          .recomputed_microbatches = one.recomputed_microbatches + other.recomputed_microbatches,
+          .forward_passes = one.forward_passes + other.forward_passes,
+          .replayed_passes = one.replayed_passes + other.replayed_passes,
+          .peak_outbox_bytes = std::max(one.peak_outbox_bytes, other.peak_outbox_bytes)};
 }
 
 } // namespace
 
 step_coordinator::step_coordinator(coordinator_setup setup)
     : setup_(std::move(setup)), last_step_(final_step(*setup_.spec)), lives_(setup_.pipeline->ranks(), 1),
-      ready_(lives_.size()), usage_(lives_.size()), steps_done_(setup_.steps_done), digested_(lives_.size()) {
+      ready_(lives_.size()), usage_(lives_.size()), former_usage_(lives_.size()), steps_done_(setup_.steps_done),
+      recovery_line_(steps_done_), newest_generation_(steps_done_), kept_(lives_.size(), steps_done_),
+      digested_(lives_.size()) {
   const plan& pipeline = *setup_.pipeline;
-  lanes_.resize(pipeline.order.copies());
-  for (std::uint32_t copy = 0; copy < lanes_.size(); ++copy) {
-    lanes_[copy].first_rank = pipeline.rank_of(0, copy);
-    lanes_[copy].last_rank = pipeline.rank_of(pipeline.order.stages() - 1, copy);
+  for (std::uint32_t copy = 0; copy < pipeline.order.copies(); ++copy) {
+    tokens_.push_back({.rank = pipeline.rank_of(0, copy), .copy = copy});
+    targets_.push_back({.rank = pipeline.rank_of(pipeline.order.stages() - 1, copy), .copy = copy});
   }
+  for (std::uint32_t rank = 0; rank < lives_.size(); ++rank)
+    rewind(rank, steps_done_);
 }
 
 bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
@@ -42,21 +52,42 @@ bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
 
 /// A rank has the first stage of at most one copy, and the last stage of at most one.
 void step_coordinator::grant(std::uint32_t rank, const credit_totals& credit) {
-  for (lane& one : lanes_) {
-    if (one.first_rank == rank)
-      one.granted.tokens = std::max(one.granted.tokens, credit.tokens);
-    if (one.last_rank == rank)
-      one.granted.targets = std::max(one.granted.targets, credit.targets);
-  }
+  for (feed& one : tokens_)
+    if (one.rank == rank)
+      one.granted = std::max(one.granted, credit.tokens);
+  for (feed& one : targets_)
+    if (one.rank == rank)
+      one.granted = std::max(one.granted, credit.targets);
+}
+
+void step_coordinator::rewind(std::uint32_t rank, std::uint64_t steps_done) {
+  for (auto* feeds : {&tokens_, &targets_})
+    for (feed& one : *feeds)
+      if (one.rank == rank) {
+        const step_id at = steps_done == 0 ? step_id{} : step_id{steps_done - 1, pass_mode::evaluate};
+        one = {.rank = rank,
+               .copy = one.copy,
+               .at = at,
+               .next = first_microbatch(at, one.copy),
+               .first_step = steps_done,
+               .granted = 0};
+      }
+}
+
+/// Who is not there yet is told when it is, see tell_again.
+template <class Order>
+void step_coordinator::to_rank(std::uint32_t rank, Order order, coordinator_outputs& out) const {
+  if (!ready_[rank])
+    return;
+  order.target_incarnation = lives_[rank];
+  order.target_rank = rank;
+  out.emplace_back(rank_order{rank, std::move(order)});
 }
 
 template <class Order>
-void step_coordinator::to_all(Order order, coordinator_outputs& out) const {
-  for (std::uint32_t rank = 0; rank < lives_.size(); ++rank) {
-    life_of(order) = lives_[rank];
-    order.target_rank = rank;
-    out.emplace_back(rank_order{rank, order});
-  }
+void step_coordinator::to_all(const Order& order, coordinator_outputs& out) const {
+  for (std::uint32_t rank = 0; rank < lives_.size(); ++rank)
+    to_rank(rank, order, out);
 }
 
 std::uint32_t step_coordinator::microbatches_of(pass_mode mode) const {
@@ -72,15 +103,93 @@ coordinator_outputs step_coordinator::accept(const rank_ready& in) {
   coordinator_outputs out;
   if (!is_current(in.rank, in.source_incarnation) || ready_[in.rank])
     return out;
+  if (in.steps_done != kept_[in.rank])
+    throw protocol_error("rank " + std::to_string(in.rank) + ": found a state after " + std::to_string(in.steps_done) +
+                         " steps, expected one after " + std::to_string(kept_[in.rank]));
   ready_[in.rank] = true;
   grant(in.rank, in.credit);
-  if (phase_ == phase::gathering_ranks && all_of(ready_)) {
-    if (steps_done_ >= last_step_)
-      request_digests(out);
-    else
-      open({steps_done_, pass_mode::train}, out);
-  }
+  if (const auto back = recovering_.find(in.rank); back != recovering_.end())
+    recoveries_[back->second].resumed = setup_.clock();
+  if (phase_ != phase::gathering_ranks)
+    tell_again(in.rank, out);
+  else if (!all_of(ready_))
+    return out;
+  else if (steps_done_ >= last_step_)
+    request_digests(out);
+  else
+    open({steps_done_, pass_mode::train}, out);
   return out;
+}
+
+/// A validation that is over has left no trace in the state, so that nobody needs to run it again.
+void step_coordinator::tell_again(std::uint32_t rank, coordinator_outputs& out) {
+  for (const begun_step& step : history_) {
+    if (step.closed && step.at.mode == pass_mode::evaluate)
+      continue;
+    to_rank(rank, opening_of(step), out);
+    if (step.decision)
+      to_rank(rank, *step.decision, out);
+  }
+  if (phase_ == phase::finishing && !digested_[rank])
+    to_rank(rank, digest_request{1, steps_done_}, out);
+  inject(out);
+}
+
+step_opening step_coordinator::opening_of(const begun_step& step) const {
+  return {.at = step.at, .end = step.end, .recovery_line = recovery_line_};
+}
+
+coordinator_outputs step_coordinator::accept(const rank_lost& in) {
+  coordinator_outputs out;
+  if (!is_current(in.rank, in.life) || phase_ == phase::closed)
+    return out;
+  if (setup_.spec->faults.snapshot_every == 0)
+    throw run_error(in.cause);
+  ++lives_[in.rank];
+  ready_[in.rank] = false;
+  former_usage_[in.rank] = sum_of(former_usage_[in.rank], std::exchange(usage_[in.rank], {}));
+  kept_[in.rank] = recovery_line_; // what it has done since has to be done, and kept, again
+  rewind(in.rank, recovery_line_);
+  for (open_step& step : open_) // a validation that it begins again has to stay open, or it would not be fed to the end
+    if (step.at.mode == pass_mode::evaluate)
+      step.reported[in.rank] = false;
+  const std::uint64_t newest = history_.empty() ? steps_done_ : history_.back().at.step;
+  recovering_[in.rank] = recoveries_.size();
+  recoveries_.push_back(
+      {.rank = in.rank, .step = newest, .cause = in.cause, .last_heard = in.last_heard, .noticed = in.noticed});
+  out.emplace_back(restart_order{in.rank, {lives_[in.rank], lives_, recovery_line_, newest}});
+  return out;
+}
+
+coordinator_outputs step_coordinator::accept(const snapshot_kept& in) {
+  coordinator_outputs out;
+  if (!is_current(in.rank, in.source_incarnation) || in.steps_done <= kept_[in.rank])
+    return out;
+  kept_[in.rank] = in.steps_done;
+  move_recovery_line(out);
+  close_complete_steps(out);
+  return out;
+}
+
+void step_coordinator::move_recovery_line(coordinator_outputs& out) {
+  const std::uint64_t whole = *std::ranges::min_element(kept_);
+  if (whole == recovery_line_)
+    return;
+  recovery_line_ = whole;
+  std::erase_if(history_, [&](const begun_step& step) { return boundary_of(step.at) < whole; });
+  out.emplace_back(recovery_line_message{whole});
+}
+
+/// The first report that its predecessor has not given shows that a rank has caught up.
+void step_coordinator::note_progress_of(const step_report& in, coordinator_outputs& out) {
+  const auto found = recovering_.find(in.rank);
+  if (found == recovering_.end())
+    return;
+  rank_recovery& one = recoveries_[found->second];
+  one.caught_up = setup_.clock();
+  one.replayed_passes = in.usage.replayed_passes;
+  recovering_.erase(found);
+  out.emplace_back(rank_recovered{one});
 }
 
 coordinator_outputs step_coordinator::accept(const credit_message& in) {
@@ -88,8 +197,7 @@ coordinator_outputs step_coordinator::accept(const credit_message& in) {
   if (!is_current(in.rank, in.source_incarnation))
     return out;
   grant(in.rank, in.credit);
-  if (phase_ == phase::in_step)
-    inject(out);
+  inject(out);
   return out;
 }
 
@@ -117,6 +225,7 @@ coordinator_outputs step_coordinator::accept(const step_report& in) {
     return out;
   step->reported[in.rank] = true;
   usage_[in.rank] = in.usage;
+  note_progress_of(in, out);
   for (const stage_squares& stage : in.squares)
     step->squares[stage.stage] = stage.squares;
   close_complete_steps(out);
@@ -138,13 +247,13 @@ void step_coordinator::open(const step_id& at, coordinator_outputs& out) {
   open_step& step = open_.emplace_back();
   step.at = at;
   step.opened = setup_.clock();
-  step.feeds = feeds_of(at.mode);
   step.losses.assign(microbatches_of(at.mode), std::nullopt);
   step.reported.assign(lives_.size(), false);
   if (setup_.pipeline->order.asynchronous && at.mode == pass_mode::train && !interrupted_ &&
-      may_carry_on(*setup_.spec, at.step + 1))
+      may_carry_on(*setup_.spec, at.step + 1) && !snapshot_due(*setup_.spec, true, at.step + 1))
     step.end = step_end::carry_on;
-  to_all(step_opening{1, at, step.end}, out);
+  history_.push_back({.at = at, .end = step.end, .decision = {}});
+  to_all(opening_of(history_.back()), out);
   open_successors(out);
   inject(out);
 }
@@ -156,55 +265,68 @@ void step_coordinator::open_successors(coordinator_outputs& out) {
     open({open_.back().at.step + 1, pass_mode::train}, out);
 }
 
-const microbatch_data& step_coordinator::data_for(open_step& step, std::uint32_t microbatch) {
-  const auto found = step.sampled.find(microbatch);
-  return found != step.sampled.end()
-             ? found->second
-             : step.sampled.emplace(microbatch, setup_.data->sample(step.at, microbatch)).first->second;
+/// In training each copy takes its group of the microbatches; a validation runs through copy 0 alone.
+std::uint32_t step_coordinator::first_microbatch(const step_id& at, std::uint32_t copy) const {
+  if (at.mode == pass_mode::train)
+    return copy * setup_.pipeline->order.group_size();
+  return copy == 0 ? 0 : microbatches_of(at.mode);
 }
 
-/// In training each copy takes its group of the microbatches; a validation runs through copy 0 alone.
-std::vector<step_coordinator::feed> step_coordinator::feeds_of(pass_mode mode) const {
-  std::vector<feed> feeds;
-  std::uint32_t begin = 0;
-  for (std::size_t copy = 0; copy < lanes_.size(); ++copy) {
-    const std::uint32_t end =
-        mode == pass_mode::train ? begin + setup_.pipeline->order.group_size() : microbatches_of(mode);
-    feeds.push_back({begin, begin, end});
-    begin = end;
-  }
-  return feeds;
+std::uint32_t step_coordinator::end_microbatch(const step_id& at, std::uint32_t copy) const {
+  return at.mode == pass_mode::train ? first_microbatch(at, copy + 1) : microbatches_of(at.mode);
+}
+
+/// The first step from `from` on that has begun, but for validations that are over; null: none.
+const step_coordinator::begun_step* step_coordinator::next_begun(const step_id& from) const {
+  const auto found = std::ranges::find_if(history_, [&](const begun_step& one) {
+    return one.at >= from && !(one.closed && one.at.mode == pass_mode::evaluate);
+  });
+  return found == history_.end() ? nullptr : &*found;
 }
 
 void step_coordinator::inject(coordinator_outputs& out) {
-  for (open_step& step : open_)
-    for (std::uint32_t copy = 0; copy < lanes_.size(); ++copy)
-      inject(step, copy, out);
+  for (std::size_t copy = 0; copy < tokens_.size(); ++copy) {
+    inject<token_message>(tokens_[copy], out);
+    inject<target_message>(targets_[copy], out);
+  }
 }
 
-/// Sends tokens and targets, each on its own credit. In a validation nothing comes back to give credit by, so the
+/// Tokens and targets are each sent on their own credit. In a validation nothing comes back to give credit by, so the
 /// losses that are outstanding bound both.
-void step_coordinator::inject(open_step& step, std::uint32_t copy, coordinator_outputs& out) {
-  const bool training = step.at.mode == pass_mode::train;
-  const std::uint32_t window = step.losses_seen + evaluation_window(*setup_.pipeline);
-  lane& into = lanes_[copy];
-  feed& from = step.feeds[copy];
-  const std::uint32_t both_sent = std::min(from.next_tokens, from.next_targets);
-  const std::uint32_t first = into.first_rank;
-  const std::uint32_t last = into.last_rank;
-  for (std::uint32_t& next = from.next_tokens;
-       next < from.end && (training ? into.used.tokens < into.granted.tokens : next < window); ++next) {
-    into.used.tokens += training ? 1 : 0;
-    out.emplace_back(
-        rank_order{first, token_message{lives_[first], step.at, next, data_for(step, next).tokens, first}});
+bool step_coordinator::may_send(const feed& to) {
+  if (!ready_[to.rank])
+    return false;
+  if (to.at.mode == pass_mode::train) {
+    const std::uint32_t group = setup_.pipeline->order.group_size();
+    return (to.at.step - to.first_step) * group + to.next - first_microbatch(to.at, to.copy) < to.granted;
   }
-  for (std::uint32_t& next = from.next_targets;
-       next < from.end && (training ? into.used.targets < into.granted.targets : next < window); ++next) {
-    into.used.targets += training ? 1 : 0;
-    out.emplace_back(rank_order{last, target_message{lives_[last], step.at, next, data_for(step, next).targets, last}});
+  const open_step* const step = find_open(to.at);
+  return step != nullptr && to.next < step->losses_seen + evaluation_window(*setup_.pipeline);
+}
+
+template <class Message>
+void step_coordinator::inject(feed& to, coordinator_outputs& out) {
+  for (const begun_step* step = next_begun(to.at); step != nullptr;
+       step = next_begun(step->at.mode == pass_mode::train ? step_id{step->at.step, pass_mode::evaluate}
+                                                           : step_id{step->at.step + 1, pass_mode::train})) {
+    if (step->at != to.at) {
+      to.at = step->at;
+      to.next = first_microbatch(to.at, to.copy);
+    }
+    for (; to.next < end_microbatch(to.at, to.copy); ++to.next) {
+      if (!may_send(to))
+        return;
+      const microbatch_data data = setup_.data->sample(to.at, to.next);
+      Message message;
+      message.at = to.at;
+      message.microbatch = to.next;
+      if constexpr (std::is_same_v<Message, token_message>)
+        message.tokens = data.tokens;
+      else
+        message.targets = data.targets;
+      to_rank(to.rank, std::move(message), out);
+    }
   }
-  step.sampled.erase(step.sampled.lower_bound(both_sent),
-                     step.sampled.lower_bound(std::min(from.next_tokens, from.next_targets)));
 }
 
 void step_coordinator::close_complete_steps(coordinator_outputs& out) {
@@ -219,6 +341,8 @@ void step_coordinator::close_complete_steps(coordinator_outputs& out) {
       return;
     const open_step closed = std::move(open_.front());
     open_.pop_front();
+    if (const auto begun = std::ranges::find(history_, closed.at, &begun_step::at); begun != history_.end())
+      begun->closed = true;
     open_after(closed, out);
   }
 }
@@ -227,9 +351,14 @@ void step_coordinator::close_complete_steps(coordinator_outputs& out) {
 bool step_coordinator::close_training_step(const open_step& step, double loss, coordinator_outputs& out) {
   const std::uint64_t done = step.at.step + 1;
   const bool flushes = step.end == step_end::flush;
-  const bool snapshot = flushes && checkpoint_due(*setup_.spec, done, done >= last_step_ || interrupted_);
-  if (snapshot && checkpoint_in_flight_ != 0)
+  const bool save = flushes && checkpoint_due(*setup_.spec, done, done >= last_step_ || interrupted_);
+  if (save && checkpoint_in_flight_ != 0)
     return false; // The store catches up first; checkpoint_committed brings us back here.
+  const bool restartable = setup_.spec->faults.snapshot_every != 0;
+  const bool keep = flushes && restartable &&
+                    (save || snapshot_due(*setup_.spec, setup_.pipeline->order.asynchronous.has_value(), done));
+  if (keep && newest_generation_ > recovery_line_)
+    return false; // The generation before is to be whole first; snapshot_kept brings us back here.
   std::vector<double> squares;
   for (const auto& [stage, sums] : step.squares)
     squares.insert(squares.end(), sums.begin(), sums.end());
@@ -240,10 +369,20 @@ bool step_coordinator::close_training_step(const open_step& step, double loss, c
   const double rate = learning_rate_at(setup_.spec->optimizer, step.at.step);
   steps_done_ = done;
   ended_early_ = flushes && interrupted_ && done < last_step_;
-  checkpoint_in_flight_ = snapshot ? done : checkpoint_in_flight_;
-  last_snapshot_ = snapshot ? done : last_snapshot_;
-  if (flushes)
-    to_all(step_decision{1, step.at, clipped.scale, rate, snapshot ? take_snapshot::yes : take_snapshot::no}, out);
+  checkpoint_in_flight_ = save ? done : checkpoint_in_flight_;
+  last_snapshot_ = save ? done : last_snapshot_;
+  newest_generation_ = keep ? done : newest_generation_;
+  if (flushes) {
+    const step_decision decision{.at = step.at,
+                                 .gradient_scale = clipped.scale,
+                                 .learning_rate = rate,
+                                 .snapshot = save   ? take_snapshot::to_checkpoint
+                                             : keep ? take_snapshot::to_keep
+                                                    : take_snapshot::no,
+                                 .recovery_line = recovery_line_};
+    std::ranges::find(history_, step.at, &begun_step::at)->decision = decision;
+    to_all(decision, out);
+  }
   out.emplace_back(step_closed{step.at, loss, clipped.norm, rate, seconds_of(step)});
   return true;
 }
@@ -294,9 +433,12 @@ void step_coordinator::finish_if_complete(coordinator_outputs& out) {
   phase_ = phase::closed;
   std::ranges::sort(digests_, {}, &layer_digests::layer);
   std::ranges::sort(second_digests_, {}, &layer_digests::layer);
-  TROUPE_CHECK(lanes_.size() == 1 || second_digests_ == digests_, "two copies of the model drifted apart");
+  TROUPE_CHECK(tokens_.size() == 1 || second_digests_ == digests_, "two copies of the model drifted apart");
   const state_hashes hashes = combine(digests_);
-  out.emplace_back(run_closed{hashes.weights_sha256, hashes.optimizer_sha256, usage_, ended_early_});
+  std::vector<rank_usage> usage;
+  std::ranges::transform(former_usage_, usage_, std::back_inserter(usage), sum_of);
+  out.emplace_back(
+      run_closed{hashes.weights_sha256, hashes.optimizer_sha256, std::move(usage), ended_early_, recoveries_});
 }
 
 } // namespace troupe

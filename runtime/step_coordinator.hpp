@@ -33,8 +33,9 @@ struct rank_order {
   std::variant<token_message, target_message, step_opening, step_decision, digest_request> what;
 };
 
-/// To a rank, or to the recorder.
-using coordinator_output = std::variant<rank_order, step_closed, run_closed>;
+/// To a rank, the recorder, or the keeper.
+using coordinator_output =
+    std::variant<rank_order, step_closed, run_closed, rank_recovered, restart_order, recovery_line_message>;
 using coordinator_outputs = std::vector<coordinator_output>;
 
 /// Invariants, whatever arrives in whatever order:
@@ -42,7 +43,11 @@ using coordinator_outputs = std::vector<coordinator_output>;
 /// - a step is closed once, in order, after all its losses and all ranks' reports, and its sums run in a stated order;
 /// - where steps run into one another, at most two are open; a step that was announced to follow does follow;
 /// - at most one checkpoint is being written; the step that needs the next one stays open until then;
-/// - messages of former incarnations are dropped.
+/// - messages of former incarnations are dropped;
+/// - the recovery line is a step boundary of which every rank's snapshot is kept, or the one the run began at; it never
+///   goes back, nor past a boundary that a rank is to start from and has not yet reached again by itself;
+/// - at most one generation of snapshots beyond the recovery line is under way;
+/// - a new incarnation of a rank is told again all that its predecessor was told since the recovery line.
 class step_coordinator {
 public:
   explicit step_coordinator(coordinator_setup setup);
@@ -54,24 +59,30 @@ public:
   coordinator_outputs accept(const step_report& in);
   coordinator_outputs accept(const checkpoint_committed& in);
   coordinator_outputs accept(const digest_report& in);
+  coordinator_outputs accept(const snapshot_kept& in);
+  /// Throws run_error when a rank's death is the end of the run.
+  coordinator_outputs accept(const rank_lost& in);
   /// The user wants the run to end: the step in flight is the last one, with those that were announced to follow it.
   void interrupt() { interrupted_ = true; }
 
 private:
   enum class phase { gathering_ranks, in_step, finishing, closed };
-  /// One copy of the model, as seen from where microbatches go in.
-  struct lane {
-    std::uint32_t first_rank = 0; ///< holds the first stage, takes tokens
-    std::uint32_t last_rank = 0;  ///< holds the last stage, takes targets
-    credit_totals granted;        ///< by these ranks, since the run began
-    credit_totals used;           ///< in training
+  /// What one rank is sent of the data, microbatch after microbatch through all steps.
+  struct feed {
+    std::uint32_t rank = 0;
+    std::uint32_t copy = 0;
+    step_id at = {}; ///< of the next microbatch, which may be one past the step's last
+    std::uint32_t next = 0;
+    std::uint64_t first_step = 0; ///< that this incarnation of the rank takes part in
+    std::uint64_t granted = 0;    ///< training microbatches that it has let us send
   };
 
-  /// The microbatches of one step that go into one copy: what is next to be sent, and where they end.
-  struct feed {
-    std::uint32_t next_tokens = 0;
-    std::uint32_t next_targets = 0;
-    std::uint32_t end = 0;
+  /// A step that has begun since the recovery line, be it open or closed.
+  struct begun_step {
+    step_id at;
+    step_end end = step_end::flush;
+    bool closed = false;
+    std::optional<step_decision> decision;
   };
 
   /// What is known of a step that is not closed yet.
@@ -79,9 +90,7 @@ private:
     step_id at;
     step_end end = step_end::flush;
     double opened = 0.0;
-    std::vector<feed> feeds;                          ///< by copy
-    std::map<std::uint32_t, microbatch_data> sampled; ///< of which only one half was sent yet
-    std::vector<std::optional<double>> losses;        ///< by microbatch
+    std::vector<std::optional<double>> losses; ///< by microbatch
     std::uint32_t losses_seen = 0;
     std::map<std::uint32_t, std::vector<double>> squares; ///< by stage
     std::vector<bool> reported;                           ///< by rank
@@ -89,15 +98,24 @@ private:
 
   bool is_current(std::uint32_t rank, incarnation life) const;
   void grant(std::uint32_t rank, const credit_totals& credit);
+  /// A rank begins, or begins again, to be fed from a step boundary on.
+  void rewind(std::uint32_t rank, std::uint64_t steps_done);
   std::uint32_t microbatches_of(pass_mode mode) const;
   /// Null when that step is not open.
   open_step* find_open(const step_id& at);
   void open(const step_id& at, coordinator_outputs& out);
   void open_successors(coordinator_outputs& out);
-  std::vector<feed> feeds_of(pass_mode mode) const;
   void inject(coordinator_outputs& out);
-  void inject(open_step& step, std::uint32_t copy, coordinator_outputs& out);
-  const microbatch_data& data_for(open_step& step, std::uint32_t microbatch);
+  template <class Message>
+  void inject(feed& to, coordinator_outputs& out);
+  bool may_send(const feed& to);
+  std::uint32_t first_microbatch(const step_id& at, std::uint32_t copy) const;
+  std::uint32_t end_microbatch(const step_id& at, std::uint32_t copy) const;
+  const begun_step* next_begun(const step_id& from) const;
+  step_opening opening_of(const begun_step& step) const;
+  void tell_again(std::uint32_t rank, coordinator_outputs& out);
+  void move_recovery_line(coordinator_outputs& out);
+  void note_progress_of(const step_report& in, coordinator_outputs& out);
   void close_complete_steps(coordinator_outputs& out);
   bool close_training_step(const open_step& step, double loss, coordinator_outputs& out);
   double seconds_of(const open_step& step);
@@ -106,7 +124,9 @@ private:
   void request_digests(coordinator_outputs& out);
   void finish_if_complete(coordinator_outputs& out);
   template <class Order>
-  void to_all(Order order, coordinator_outputs& out) const;
+  void to_rank(std::uint32_t rank, Order order, coordinator_outputs& out) const;
+  template <class Order>
+  void to_all(const Order& order, coordinator_outputs& out) const;
 
   coordinator_setup setup_;
   std::uint64_t last_step_; ///< steps done at the end of the run
@@ -115,14 +135,22 @@ private:
   bool ended_early_ = false;
   std::vector<incarnation> lives_;
   std::vector<bool> ready_;
-  std::vector<rank_usage> usage_;
+  std::vector<rank_usage> usage_;        ///< of the living incarnations
+  std::vector<rank_usage> former_usage_; ///< of those before
 
-  std::deque<open_step> open_; ///< in order
-  double last_closed_ = 0.0;   ///< time
+  std::deque<open_step> open_;     ///< in order
+  std::deque<begun_step> history_; ///< in order
+  double last_closed_ = 0.0;       ///< time
   std::uint64_t steps_done_ = 0;
-  std::vector<lane> lanes_;                ///< by copy
-  std::uint64_t checkpoint_in_flight_ = 0; ///< steps done of the one being written; 0: none
-  std::uint64_t last_snapshot_ = 0;        ///< steps done when the last one was taken
+  std::vector<feed> tokens_;  ///< by copy: to the holder of the first stage
+  std::vector<feed> targets_; ///< by copy: to the holder of the last stage
+  std::uint64_t recovery_line_ = 0;
+  std::uint64_t newest_generation_ = 0; ///< steps done of the newest snapshots that were asked for
+  std::vector<std::uint64_t> kept_;     ///< by rank: steps done of the newest snapshot that is kept
+  std::vector<rank_recovery> recoveries_;
+  std::map<std::uint32_t, std::size_t> recovering_; ///< by rank: its entry in recoveries_
+  std::uint64_t checkpoint_in_flight_ = 0;          ///< steps done of the one being written; 0: none
+  std::uint64_t last_snapshot_ = 0;                 ///< steps done when the last one was taken
   std::vector<layer_digests> digests_;
   std::vector<layer_digests> second_digests_; ///< of the second copy
   std::vector<bool> digested_;

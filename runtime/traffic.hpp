@@ -37,6 +37,11 @@ struct step_id {
   friend auto operator<=>(const step_id&, const step_id&) = default;
 };
 
+/// Steps done when a pass of `at` begins: how old a state of a rank may be that still needs its messages.
+inline std::uint64_t boundary_of(const step_id& at) {
+  return at.mode == pass_mode::train ? at.step : at.step + 1;
+}
+
 using token_block = std::shared_ptr<const std::vector<std::int32_t>>;
 
 /// Scheduler to the rank of the first stage: a microbatch's input tokens, [B*T].
@@ -104,9 +109,11 @@ struct step_opening {
   step_id at;
   step_end end = step_end::flush; ///< carry_on: the next step's opening follows without a step_decision on this one
   std::uint32_t target_rank = 0;
+  std::uint64_t recovery_line = 0; ///< no rank restarts from fewer steps done: what it was sent before is not needed
 };
 
-enum class take_snapshot { no, yes };
+/// Whether a rank hands out a copy of its state: for restarts alone, or for a checkpoint as well.
+enum class take_snapshot { no, to_keep, to_checkpoint };
 
 /// Scheduler to rank, after a step that ends in a flush: how to apply the optimizer (an asynchronous schedule has done
 /// that itself), and whether to hand out a snapshot of the state after it.
@@ -117,6 +124,7 @@ struct step_decision {
   double learning_rate = 0.0;
   take_snapshot snapshot = take_snapshot::no;
   std::uint32_t target_rank = 0;
+  std::uint64_t recovery_line = 0; ///< as of step_opening
 };
 
 /// Scheduler to rank, after the last step: report the digests of your state.
@@ -138,6 +146,7 @@ struct rank_ready {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
   credit_totals credit;
+  std::uint64_t steps_done = 0; ///< in the state that this incarnation began with
 };
 
 /// Rank to scheduler: room for more tokens or targets.
@@ -169,6 +178,9 @@ struct rank_usage {
   std::uint32_t peak_stash_microbatches = 0;
   std::uint64_t peak_stash_bytes = 0;
   std::uint64_t recomputed_microbatches = 0;
+  std::uint64_t forward_passes = 0;  ///< of stages over microbatches, those of validations among them
+  std::uint64_t replayed_passes = 0; ///< of them, in steps that had begun before this incarnation did
+  std::uint64_t peak_outbox_bytes = 0;
 };
 
 /// The sums of squares of one stage's gradients, in layer order; replicas are left out, and so is a second copy.
@@ -206,13 +218,15 @@ struct layer_snapshot {
   std::vector<parameter_snapshot> parameters;
 };
 
-/// Rank to store: the rank's state after so many steps; the unit that a checkpoint and a restart are made of. A second
-/// copy of a stage is left out.
+/// Rank to store and keeper: the rank's state after so many steps; the unit that a checkpoint and a restart are made
+/// of.
 struct rank_snapshot {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
   std::uint64_t steps_done = 0;
-  std::vector<layer_snapshot> layers;
+  std::vector<layer_snapshot> layers = {};
+  std::vector<layer_snapshot> second_copy = {}; ///< of the stages of which the rank holds copy 1; not in a checkpoint
+  take_snapshot purpose = take_snapshot::to_checkpoint;
 };
 
 /// SHA-256 of one parameter's value and of its optimizer state, little-endian bytes.
@@ -238,6 +252,47 @@ struct digest_report {
   std::vector<layer_digests> second_copy; ///< must be those that copy 0's holders report
 };
 
+/// Keeper to scheduler: the rank's state after so many steps is where its death does not reach it.
+struct snapshot_kept {
+  std::uint32_t rank = 0;
+  incarnation source_incarnation = 1;
+  std::uint64_t steps_done = 0;
+};
+
+/// Keeper to scheduler: a rank has died. Times are seconds of the run's clock.
+struct rank_lost {
+  std::uint32_t rank = 0;
+  incarnation life = 1; ///< that has ended
+  std::string cause;
+  double last_heard = 0.0; ///< it was alive then, as far as is known
+  double noticed = 0.0;
+};
+
+/// What a new incarnation begins with besides its state.
+struct rank_birth {
+  incarnation life = 1;
+  std::vector<incarnation> lives = {}; ///< of all ranks as far as is known; empty: all are 1
+  std::uint64_t steps_done = 0;        ///< in the snapshot that it starts from
+  std::uint64_t newest_step = 0;       ///< that has begun; a later one may begin meanwhile
+};
+
+/// Scheduler to keeper: start this rank again.
+struct restart_order {
+  std::uint32_t rank = 0;
+  rank_birth birth;
+};
+
+/// To a rank that lives: another one has a new incarnation, which needs again what it was sent before.
+struct rank_restarted {
+  std::uint32_t rank = 0;
+  incarnation life = 1;
+};
+
+/// Scheduler to keeper: no rank restarts from fewer steps done.
+struct recovery_line_message {
+  std::uint64_t steps_done = 0;
+};
+
 /// Store to scheduler: the checkpoint after so many steps is on disk.
 struct checkpoint_committed {
   std::uint64_t steps_done = 0;
@@ -253,12 +308,30 @@ struct step_closed {
   double seconds = 0.0; ///< from opening to closing
 };
 
+/// One restart of a rank, for the report. Times are seconds of the run's clock.
+struct rank_recovery {
+  std::uint32_t rank = 0;
+  std::uint64_t step = 0; ///< the newest that had begun, from 0
+  std::string cause;
+  double last_heard = 0.0;           ///< the rank lived then, as far as is known
+  double noticed = 0.0;              ///< its death
+  double resumed = 0.0;              ///< the new incarnation has its state
+  double caught_up = 0.0;            ///< it has done the first work that its predecessor had not
+  std::uint64_t replayed_passes = 0; ///< forward passes in steps that had begun
+};
+
+/// Scheduler to recorder: a rank lives again.
+struct rank_recovered {
+  rank_recovery what;
+};
+
 /// Scheduler to recorder: the run is over.
 struct run_closed {
   std::string weights_sha256;
   std::string optimizer_sha256;
   std::vector<rank_usage> usage; ///< by rank
   bool interrupted = false;
+  std::vector<rank_recovery> recoveries = {}; ///< in the order of their notice
 };
 
 /// Anything to scheduler: the run cannot go on.

@@ -74,7 +74,7 @@ stage_state::stage_state(const run_spec& spec, const model_family& family, const
     for (parameter* p : parameters_of(*built.back())) {
       if (!p->replica_of.empty()) {
         tied_replica_ = p;
-        if (start != nullptr)
+        if (start != nullptr && start->holds(p->replica_of))
           start->read(p->replica_of, p->value, {});
         continue;
       }

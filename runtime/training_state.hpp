@@ -57,6 +57,7 @@ public:
   bool has_tied_owner() const { return tied_owner_ != nullptr; }
   const tensor& tied_replica_gradient() const { return tied_replica_->gradient; }
   const tensor& tied_owner_value() const { return tied_owner_->value; }
+  const std::string& replicated_name() const { return tied_replica_->replica_of; }
   void add_tied_gradient(const tensor& gradient);
   void set_tied_replica(const tensor& value);
 

@@ -47,7 +47,8 @@ company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const wor
 
 std::optional<run_report> run_distributed(const run_spec& spec, const data_source& data, const run_options& options,
                                           const coordinator_setup_of_workers& workers) {
-  const setup_ptr setup = make_setup(spec, &data, options, workers.processors);
+  const std::shared_ptr<run_setup> setup = make_setup(spec, &data, options, workers.processors);
+  setup->spec.faults.snapshot_every = 0;
   network_config config(threads);
   caf::actor_system system(config);
   close_open_doors(system);
@@ -63,7 +64,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   tell(everyone->store, introduction{everyone});
   tell(everyone->scheduler, introduction{everyone});
   tell(head, begin_run{everyone});
-  run_report report = watcher.watch(members_of(*everyone, {}), everyone->scheduler);
+  run_report report = watcher.watch(*everyone);
   for (rank_report& rank : report.ranks)
     rank.node = ready->node_of_rank[rank.rank];
   return report;

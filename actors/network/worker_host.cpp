@@ -275,7 +275,7 @@ void worker_host::spawn_members() {
   };
   run_->here.ranks.resize(run_->setup->pipeline.ranks());
   for (const std::uint32_t rank : task.workers[task.worker].ranks) {
-    run_->here.ranks[rank] = self_->system().spawn(stage, run_->setup, rank, self);
+    run_->here.ranks[rank] = self_->system().spawn(stage, run_->setup, stage_start{.rank = rank}, self);
     watch(caf::actor_cast<caf::actor>(run_->here.ranks[rank]));
   }
   run_->here.store =

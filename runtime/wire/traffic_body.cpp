@@ -114,7 +114,10 @@ step_report to_report(const proto::StepReport& from, const body_reader& in) {
                      .usage = {.busy_seconds = from.busy_seconds(),
                                .peak_stash_microbatches = from.peak_stash_microbatches(),
                                .peak_stash_bytes = from.peak_stash_bytes(),
-                               .recomputed_microbatches = from.recomputed_microbatches()}};
+                               .recomputed_microbatches = from.recomputed_microbatches(),
+                               .forward_passes = from.forward_passes(),
+                               .replayed_passes = from.replayed_passes(),
+                               .peak_outbox_bytes = from.peak_outbox_bytes()}};
   for (const proto::StageSquares& one : from.squares())
     report.squares.push_back({stage_in(one.stage(), in), {one.squares().begin(), one.squares().end()}});
   return report;
@@ -175,8 +178,9 @@ step_decision to_decision(const proto::StepDecision& from, const body_reader& in
           .at = step_in(from.at()),
           .gradient_scale = from.gradient_scale(),
           .learning_rate = from.learning_rate(),
-          .snapshot = choice_in(from.snapshot(), take_snapshot::yes, "order to take a snapshot"),
-          .target_rank = rank_in(from.target_rank(), in)};
+          .snapshot = choice_in(from.snapshot(), take_snapshot::to_checkpoint, "order to take a snapshot"),
+          .target_rank = rank_in(from.target_rank(), in),
+          .recovery_line = from.recovery_line()};
 }
 
 } // namespace
@@ -203,6 +207,7 @@ void encode(const tied_value_message& from, body_writer& out) {
 }
 void encode(const rank_ready& from, body_writer& out) {
   fill(from, *out.body().mutable_rank_ready());
+  out.body().mutable_rank_ready()->set_steps_done(from.steps_done);
 }
 void encode(const credit_message& from, body_writer& out) {
   fill(from, *out.body().mutable_credit());
@@ -223,6 +228,7 @@ void encode(const step_opening& from, body_writer& out) {
   fill(from.at, *to.mutable_at());
   to.set_end(static_cast<std::uint32_t>(from.end));
   to.set_target_rank(from.target_rank);
+  to.set_recovery_line(from.recovery_line);
 }
 
 void encode(const step_decision& from, body_writer& out) {
@@ -233,6 +239,7 @@ void encode(const step_decision& from, body_writer& out) {
   to.set_learning_rate(from.learning_rate);
   to.set_snapshot(static_cast<std::uint32_t>(from.snapshot));
   to.set_target_rank(from.target_rank);
+  to.set_recovery_line(from.recovery_line);
 }
 
 void encode(const digest_request& from, body_writer& out) {
@@ -265,6 +272,9 @@ void encode(const step_report& from, body_writer& out) {
   to.set_peak_stash_microbatches(from.usage.peak_stash_microbatches);
   to.set_peak_stash_bytes(from.usage.peak_stash_bytes);
   to.set_recomputed_microbatches(from.usage.recomputed_microbatches);
+  to.set_forward_passes(from.usage.forward_passes);
+  to.set_replayed_passes(from.usage.replayed_passes);
+  to.set_peak_outbox_bytes(from.usage.peak_outbox_bytes);
 }
 
 void encode(const slice_batch& from, body_writer& out) {
@@ -311,14 +321,17 @@ wire_message decode_traffic(const body_reader& in) {
   case body_kind::kStepOpening:
     return step_opening{body.step_opening().target_incarnation(), step_in(body.step_opening().at()),
                         choice_in(body.step_opening().end(), step_end::carry_on, "end of a step"),
-                        rank_in(body.step_opening().target_rank(), in)};
+                        rank_in(body.step_opening().target_rank(), in), body.step_opening().recovery_line()};
   case body_kind::kStepDecision:
     return to_decision(body.step_decision(), in);
   case body_kind::kDigestRequest:
     return digest_request{body.digest_request().target_incarnation(), body.digest_request().steps_done(),
                           rank_in(body.digest_request().target_rank(), in)};
-  case body_kind::kRankReady:
-    return credit_in<rank_ready>(body.rank_ready(), in);
+  case body_kind::kRankReady: {
+    rank_ready ready = credit_in<rank_ready>(body.rank_ready(), in);
+    ready.steps_done = body.rank_ready().steps_done();
+    return ready;
+  }
   case body_kind::kCredit:
     return credit_in<credit_message>(body.credit(), in);
   case body_kind::kLoss:

@@ -28,7 +28,7 @@ run_spec both_ends(const std::string& schedule = "chimera") {
 struct fed_rank {
   explicit fed_rank(run_spec described)
       : spec(std::move(described)), data(spec), pipeline(make_plan(spec, find_family(spec.model.family))),
-        runner({&spec, &find_family(spec.model.family), &pipeline, nullptr, 0, 1, [] { return 0.0; }}) {}
+        runner({&spec, &find_family(spec.model.family), &pipeline, nullptr, 0, {}, [] { return 0.0; }}) {}
 
   tensor values() { return pool.make_filled({16, spec.model.width}, 0.01F); }
 
@@ -198,7 +198,7 @@ TEST_CASE("snapshot and digests of a layer come from copy 0, and copy 1's digest
   rank.runner.accept(rank.answer(0));
   rank.runner.accept(rank.answer(1));
   rank.run();
-  rank.runner.accept(step_decision{1, {0, pass_mode::train}, 1.0, 0.1, take_snapshot::yes});
+  rank.runner.accept(step_decision{1, {0, pass_mode::train}, 1.0, 0.1, take_snapshot::to_checkpoint});
   rank.runner.accept(digest_request{1, 1});
   rank.run();
   const auto layers_of = [](const auto& list) {

@@ -37,7 +37,7 @@ struct emulated_rank {
     spec.pipeline.emulate = times;
     spec.validation.every = 0;
     pipeline = make_plan(spec, family);
-    runner.emplace(rank_setup{&spec, &family, &pipeline, nullptr, 1, 1, [this] { return now; }, patience});
+    runner.emplace(rank_setup{&spec, &family, &pipeline, nullptr, 1, {}, [this] { return now; }, patience});
     runner->accept(step_opening{1, {0, pass_mode::train}});
     CHECK(runner->run_next().empty()); // the step begins
   }

@@ -60,7 +60,7 @@ TEST_CASE("a rank starts from whatever source it is given, with its weights, its
   const std::vector<rank_snapshot> ranks = rank_snapshots(other_seed, pipeline, 2, pool);
   const kept_snapshots source(ranks, 2);
   for (std::uint32_t rank = 0; rank < 3; ++rank) {
-    stage_runner runner({&spec, &family, &pipeline, &source, rank, 1, [] { return 0.0; }});
+    stage_runner runner({&spec, &family, &pipeline, &source, rank, {}, [] { return 0.0; }});
     runner.accept(digest_request{1, 2});
     REQUIRE(runner.can_run()); // two steps are done
     const rank_outputs out = runner.run_next();

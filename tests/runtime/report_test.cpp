@@ -44,7 +44,15 @@ TEST_CASE("a report has every field, with numbers as numbers") {
   report.span_seconds = 0.5;
   report.model_flops_per_second = 1e9;
   report.stages = {{.stage = 3, .rank = 1, .layers = {5, 7}, .seconds = {0.5, 0.25, 0.125}}};
-  report.ranks = {{.rank = 1, .node = "box:1", .stages = {1, 3}, .usage = {0.5, 2, 4096, 6}}};
+  report.ranks = {{.rank = 1, .node = "box:1", .stages = {1, 3}, .usage = {0.5, 2, 4096, 6, 9, 2, 8192}}};
+  report.recoveries = {{.rank = 1,
+                        .step = 4,
+                        .cause = "killed",
+                        .last_heard = 1.0,
+                        .noticed = 1.5,
+                        .resumed = 1.75,
+                        .caught_up = 2.5,
+                        .replayed_passes = 3}};
   report.schedule = "1f1b";
   report.interrupted = true;
   json document = json::parse(to_json(report, "0.1.0"));
@@ -53,11 +61,13 @@ TEST_CASE("a report has every field, with numbers as numbers") {
     "version": "0.1.0", "emulated": false, "weights_sha256": "aa", "optimizer_sha256": "bb", "schedule": "1f1b", "interrupted": true,
     "tokens_per_second": 100.0, "model_flops_per_second": 1e9, "bubble_fraction": 0.125,
     "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "losses": [2.5], "gradient_norms": [0.5],
-    "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [],
+    "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [{"step": 5, "rank": 1, "cause": "killed", "detected_ms": 500.0, "resumed_ms": 250.0, "caught_up_ms": 1000.0,
+                    "replayed_microbatches": 3}],
     "stages": [{"stage": 3, "rank": 1, "first_layer": 5, "layers": 2, "forward_seconds": 0.5,
                 "backward_input_seconds": 0.25, "backward_weight_seconds": 0.125}],
     "ranks": [{"rank": 1, "node": "box:1", "stages": [1, 3], "busy_seconds": 0.5, "peak_stash_microbatches": 2,
-               "peak_stash_bytes": 4096, "recomputed_microbatches": 6}]})"));
+               "peak_stash_bytes": 4096, "recomputed_microbatches": 6, "forward_passes": 9,
+               "replayed_passes": 2, "peak_outbox_bytes": 8192}]})"));
 }
 
 TEST_CASE("a report's spec has every field of the run spec with its type") {

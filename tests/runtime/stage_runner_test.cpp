@@ -17,8 +17,8 @@ namespace {
 struct lone_rank {
   lone_rank(run_spec described, std::uint32_t rank, incarnation life = 1)
       : spec(std::move(described)), pipeline(make_plan(spec, find_family(spec.model.family))),
-        runner(rank_setup{&spec, &find_family(spec.model.family), &pipeline, nullptr, rank, life, [] { return 0.0; }}) {
-  }
+        runner(rank_setup{
+            &spec, &find_family(spec.model.family), &pipeline, nullptr, rank, {.life = life}, [] { return 0.0; }}) {}
 
   tensor values(float value = 0.5F) { return pool.make_filled({16, spec.model.width}, value); }
   activation_message activation(std::uint32_t stage, std::uint32_t microbatch, std::uint64_t step = 0) {

@@ -285,7 +285,7 @@ TEST_CASE("choices and indexes that there are none of are refused") {
   CHECK(refused(48, number_field(1, 99)) == "wire: found 99 as kind of error, expected 0 to 5");
   CHECK(refused(39, number_field(3, 2)) == "wire: found 2 as end of a step, expected 0 to 1");
   CHECK(refused(39, bytes_field(2, number_field(2, 2))) == "wire: found 2 as mode of a step, expected 0 to 1");
-  CHECK(refused(40, number_field(5, 2)) == "wire: found 2 as order to take a snapshot, expected 0 to 1");
+  CHECK(refused(40, number_field(5, 3)) == "wire: found 3 as order to take a snapshot, expected 0 to 2");
   CHECK(refused(43, number_field(1, 3), small).empty());
   CHECK(refused(43, number_field(1, 4), small) == "wire: found rank 4, expected one below 4");
   CHECK(refused(43, number_field(1, 4), limits_before_hello) ==

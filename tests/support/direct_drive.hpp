@@ -20,7 +20,7 @@ public:
     const auto still = [] { return 0.0; };
     for (std::uint32_t rank = 0; rank < pipeline_.ranks(); ++rank)
       ranks_.push_back(std::make_unique<stage_runner>(
-          rank_setup{&spec_, &find_family(spec_.model.family), &pipeline_, nullptr, rank, 1, still}));
+          rank_setup{&spec_, &find_family(spec_.model.family), &pipeline_, nullptr, rank, {}, still}));
     coordinator_.emplace(coordinator_setup{&spec_, &pipeline_, &data, 0, still});
   }
 
@@ -54,8 +54,8 @@ private:
         });
       else if (auto* closed = std::get_if<step_closed>(&output))
         closed_.push_back(*closed);
-      else
-        end_ = std::get<run_closed>(output);
+      else if (auto* ended = std::get_if<run_closed>(&output))
+        end_ = *ended;
   }
 
   void post(rank_output&& output) {
@@ -64,7 +64,10 @@ private:
           using type = std::decay_t<decltype(message)>;
           if constexpr (requires { message.via; })
             queue_.emplace_back([this, message] { ranks_[message.via.target_rank]->accept(message); });
-          else if constexpr (!std::is_same_v<type, slice_batch> && !std::is_same_v<type, rank_snapshot>)
+          else if constexpr (std::is_same_v<type, rank_snapshot>)
+            queue_.emplace_back([this, kept = snapshot_kept{message.rank, message.source_incarnation,
+                                                            message.steps_done}] { post(coordinator_->accept(kept)); });
+          else if constexpr (!std::is_same_v<type, slice_batch>)
             queue_.emplace_back([this, message] { post(coordinator_->accept(message)); });
         },
         std::move(output));

@@ -18,12 +18,12 @@ typename Handle::behavior_type bagging(const Handle& target, const std::shared_p
 stage_actor::behavior_type stage_relay(const stage_actor& target, const std::shared_ptr<message_bag>& bag) {
   return bagging<stage_actor, introduction, token_message, target_message, activation_message, gradient_message,
                  group_gradient_message, tied_gradient_message, tied_value_message, step_opening, step_decision,
-                 digest_request, run_next_message, reconsider_message>(target, bag);
+                 digest_request, successor_message, run_next_message, reconsider_message>(target, bag);
 }
 
 scheduler_actor::behavior_type scheduler_relay(const scheduler_actor& target, const std::shared_ptr<message_bag>& bag) {
   return bagging<scheduler_actor, introduction, rank_ready, credit_message, loss_message, step_report,
-                 checkpoint_committed, digest_report, interrupt_message>(target, bag);
+                 checkpoint_committed, digest_report, rank_lost, snapshot_kept, interrupt_message>(target, bag);
 }
 
 } // namespace
@@ -38,30 +38,48 @@ deterministic_config::deterministic_config() {
 unruly_run::unruly_run(const run_spec& spec, const data_source& data, run_options options, std::uint64_t seed)
     : chance_(seed), options_(std::move(options)), setup_(make_setup(spec, &data, options_, 1)), system_(config_),
       scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())), observer_(system_) {
-  everyone_ = spawn_company(system_, setup_, caf::actor_cast<observer>(observer_), side_actors::scheduled);
-  company relayed = everyone_;
-  for (stage_actor& rank : relayed.ranks)
-    rank = system_.spawn(stage_relay, rank, bag_);
-  relayed.scheduler = system_.spawn(scheduler_relay, everyone_.scheduler, bag_);
-  relays_ = relayed;
-  const auto shared = std::make_shared<const company>(relayed);
+  const auto view = [this](const company& all) { return relayed(all); };
+  everyone_ = spawn_company(system_, setup_, caf::actor_cast<observer>(observer_), side_actors::scheduled, view);
+  const auto shared = relayed(everyone_);
   introduce(everyone_, shared, shared);
 }
 
-unruly_run::~unruly_run() {
-  for (const company& members : {everyone_, relays_}) {
-    for (const stage_actor& rank : members.ranks)
-      caf::anon_send_exit(rank, caf::exit_reason::kill);
-    caf::anon_send_exit(members.scheduler, caf::exit_reason::kill);
-    caf::anon_send_exit(members.recorder, caf::exit_reason::kill);
-    caf::anon_send_exit(members.store, caf::exit_reason::kill);
+std::shared_ptr<const company> unruly_run::relayed(const company& all) {
+  everyone_ = all;
+  company seen = all;
+  for (stage_actor& rank : seen.ranks) {
+    stage_actor& relay = rank_relays_[rank];
+    if (!relay)
+      relay = system_.spawn(stage_relay, rank, bag_);
+    rank = relay;
   }
+  if (!scheduler_relay_)
+    scheduler_relay_ = system_.spawn(scheduler_relay, everyone_.scheduler, bag_);
+  seen.scheduler = scheduler_relay_;
+  return std::make_shared<const company>(seen);
+}
+
+unruly_run::~unruly_run() {
+  caf::anon_send_exit(everyone_.keeper, caf::exit_reason::kill);
+  scheduler_.run();
+  for (const auto& [rank, relay] : rank_relays_) {
+    caf::anon_send_exit(rank, caf::exit_reason::kill);
+    caf::anon_send_exit(relay, caf::exit_reason::kill);
+  }
+  caf::anon_send_exit(scheduler_relay_, caf::exit_reason::kill);
+  caf::anon_send_exit(everyone_.scheduler, caf::exit_reason::kill);
+  caf::anon_send_exit(everyone_.recorder, caf::exit_reason::kill);
+  caf::anon_send_exit(everyone_.store, caf::exit_reason::kill);
   scheduler_.run();
 }
 
-outcome unruly_run::play() {
+void unruly_run::kill_rank(std::uint32_t rank) {
+  caf::anon_send_exit(everyone_.ranks[rank], caf::exit_reason::kill);
+}
+
+outcome unruly_run::play(const std::function<void(std::uint64_t)>& before_event) {
   outcome seen;
-  while (!seen.report && !seen.failure && happen())
+  while (!seen.report && !seen.failure && (before_event(events_), happen()))
     while (observer_->has_next_message())
       observer_->receive([&](const run_finished& in) { seen.report = *in.report; },
                          [&](const failure_message& in) { seen.failure = in; });

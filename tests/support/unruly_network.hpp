@@ -8,6 +8,7 @@
 #include <caf/scheduler/test_coordinator.hpp>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -40,7 +41,10 @@ public:
   ~unruly_run();
 
   /// Delivers messages and runs actors by chance until the run ends, or nothing is left to happen (which is a hang).
-  outcome play();
+  /// `before_event` is told how many have happened.
+  outcome play(const std::function<void(std::uint64_t)>& before_event = [](std::uint64_t) {});
+  /// Ends the actor that plays the rank now, as if its process had died.
+  void kill_rank(std::uint32_t rank);
 
   const company& everyone() const { return everyone_; }
   std::uint64_t events() const { return events_; }
@@ -57,8 +61,11 @@ private:
   caf::scheduler::test_coordinator& scheduler_;
   caf::scoped_actor observer_;
   std::shared_ptr<message_bag> bag_ = std::make_shared<message_bag>();
+  std::shared_ptr<const company> relayed(const company& all);
+
   company everyone_;
-  company relays_;
+  std::map<stage_actor, stage_actor> rank_relays_; ///< by the actor that they stand before
+  scheduler_actor scheduler_relay_;
   std::uint64_t events_ = 0;
 };
 

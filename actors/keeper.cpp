@@ -1,0 +1,111 @@
+#include "actors/keeper.hpp"
+
+#include "actors/shell.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+using self_pointer = keeper_actor::stateful_pointer<keeper_actor_state>;
+
+void watch_all(self_pointer self, const company& everyone) {
+  keeper_actor_state& state = self->state;
+  state.everyone = everyone;
+  state.lives.assign(everyone.ranks.size(), 1);
+  state.alive = everyone.ranks.size();
+  for (const stage_actor& rank : everyone.ranks)
+    self->monitor(rank);
+}
+
+void end_if_alone(self_pointer self) {
+  if (self->state.dismissing && self->state.alive == 0)
+    self->quit();
+}
+
+void note_death(self_pointer self, const run_setup& setup, const caf::actor_addr& who) {
+  keeper_actor_state& state = self->state;
+  --state.alive;
+  if (state.dismissing)
+    return end_if_alone(self);
+  const auto found =
+      std::ranges::find_if(state.everyone.ranks, [&](const stage_actor& one) { return one.address() == who; });
+  if (found == state.everyone.ranks.end())
+    return;
+  const auto rank = static_cast<std::uint32_t>(found - state.everyone.ranks.begin());
+  const auto cause = state.causes.extract(rank);
+  const double now = setup.clock();
+  post(self, state.everyone.scheduler,
+       rank_lost{rank, state.lives[rank],
+                 cause.empty() ? "rank " + std::to_string(rank) + " ended before the run did" : cause.mapped(), now,
+                 now});
+}
+
+/// What a rank's own fault is, and would come again, ends the run.
+void note_failure(self_pointer self, const observer& watcher, const rank_failed& in) {
+  if (in.what.kind != error_kind::run)
+    tell(watcher, in.what);
+  else
+    self->state.causes[in.rank] = in.what.text;
+}
+
+void put(self_pointer self, const rank_snapshot& in) {
+  keeper_actor_state& state = self->state;
+  state.shelf.put(std::make_shared<const rank_snapshot>(in));
+  post(self, state.everyone.scheduler, snapshot_kept{in.rank, in.source_incarnation, in.steps_done});
+}
+
+/// A rank that starts as the run began needs no snapshot; the scheduler asks for no other one that was not kept.
+stage_start start_of(const keeper_actor_state& state, const run_setup& setup, const restart_order& in) {
+  stage_start start{in.rank, in.birth, state.shelf.find(in.rank, in.birth.steps_done)};
+  TROUPE_CHECK(start.snapshot != nullptr || in.birth.steps_done == setup.first_step(),
+               "a rank is to start from a snapshot that is not kept");
+  return start;
+}
+
+void restart(self_pointer self, const run_setup& setup, const restart_order& in) {
+  keeper_actor_state& state = self->state;
+  const stage_actor next = state.how.spawn(start_of(state, setup, in), caf::actor_cast<observer>(keeper_actor(self)));
+  self->monitor(next);
+  ++state.alive;
+  state.lives[in.rank] = in.birth.life;
+  state.everyone.ranks[in.rank] = next;
+  post(self, state.everyone.scheduler, introduction{state.how.shown_to_others(state.everyone)});
+  const auto shown = state.how.shown_to_ranks(state.everyone);
+  for (std::uint32_t rank = 0; rank < state.everyone.ranks.size(); ++rank)
+    if (rank != in.rank)
+      post(self, state.everyone.ranks[rank], successor_message{{in.rank, in.birth.life}, shown});
+  post(self, next, introduction{shown});
+}
+
+void dismiss(self_pointer self) {
+  self->state.dismissing = true;
+  for (const stage_actor& rank : self->state.everyone.ranks)
+    caf::anon_send_exit(rank, caf::exit_reason::user_shutdown);
+  end_if_alone(self);
+}
+
+} // namespace
+
+keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, const keeper_setup& how,
+                                   const observer& watcher) {
+  guard(self, watcher, "the keeper");
+  self->state.how = how;
+  self->set_down_handler([self, setup](const caf::down_msg& in) {
+    const handler_scope scope(self->ctrl());
+    note_death(self, *setup, in.source);
+  });
+  return {
+      on<introduction>(self, [self](const introduction& in) { watch_all(self, *in.everyone); }),
+      on<rank_snapshot>(self, [self](const rank_snapshot& in) { put(self, in); }),
+      on<rank_failed>(self, [self, watcher](const rank_failed& in) { note_failure(self, watcher, in); }),
+      on<restart_order>(self, [self, setup](const restart_order& in) { restart(self, *setup, in); }),
+      on<recovery_line_message>(self,
+                                [self](const recovery_line_message& in) { self->state.shelf.trim(in.steps_done); }),
+      on<dismiss_ranks>(self, [self](const dismiss_ranks&) { dismiss(self); }),
+  };
+}
+
+} // namespace troupe

@@ -1,0 +1,42 @@
+// The keeper actor: watches the ranks of this process, holds their snapshots in memory, and starts them again when the
+// scheduler says so.
+#pragma once
+
+#include "actors/interfaces.hpp"
+#include "actors/stage.hpp"
+#include "runtime/recovery/snapshot_shelf.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// How a company looks to those who are told of it; tests put actors that disturb the traffic in between.
+using company_view = std::function<std::shared_ptr<const company>(const company&)>;
+
+struct keeper_setup {
+  /// Makes an actor for a rank; it begins with its introduction.
+  std::function<stage_actor(const stage_start&, const observer&)> spawn;
+  company_view shown_to_ranks;
+  company_view shown_to_others;
+};
+
+struct keeper_actor_state {
+  static constexpr const char* name = "keeper";
+  keeper_setup how;
+  company everyone;
+  snapshot_shelf shelf;
+  std::vector<incarnation> lives;              ///< by rank
+  std::map<std::uint32_t, std::string> causes; ///< by rank: of the death that is about to be noticed
+  std::size_t alive = 0;
+  bool dismissing = false;
+};
+
+/// The ranks that `everyone` had at first are the keeper's own; it learns of everyone by its introduction.
+keeper_actor::behavior_type keeper(keeper_actor::stateful_pointer<keeper_actor_state> self, const setup_ptr& setup,
+                                   const keeper_setup& how, const observer& watcher);
+
+} // namespace troupe

@@ -1,0 +1,41 @@
+#include "runtime/recovery/snapshot_source.hpp"
+
+#include "model/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+void copy_into(const std::string& name, const tensor& from, tensor& to) {
+  if (from.extents() != to.extents())
+    throw checkpoint_error(fmt::format("{} in a snapshot: found shape {}, expected {}", name, to_string(from.extents()),
+                                       to_string(to.extents())));
+  std::ranges::copy(from.values(), to.data());
+}
+
+} // namespace
+
+snapshot_source::snapshot_source(std::shared_ptr<const rank_snapshot> from) : from_(std::move(from)) {
+  for (const auto* copy : {&from_->layers, &from_->second_copy})
+    for (const layer_snapshot& layer : *copy)
+      for (const parameter_snapshot& one : layer.parameters)
+        where_.emplace(one.name, &one);
+}
+
+void snapshot_source::read(const std::string& parameter, tensor& value, std::span<tensor> state) const {
+  const auto found = where_.find(parameter);
+  if (found == where_.end() || (!state.empty() && found->second->state.size() != state.size()))
+    throw checkpoint_error(fmt::format(
+        "{} in a snapshot of rank {}: found {}, expected it with {} tensors of state", parameter, from_->rank,
+        found == where_.end() ? "nothing" : fmt::format("{}", found->second->state.size()), state.size()));
+  copy_into(parameter, found->second->value, value);
+  for (std::size_t index = 0; index < state.size(); ++index)
+    copy_into(parameter, found->second->state[index], state[index]);
+}
+
+} // namespace troupe

@@ -1,0 +1,139 @@
+// Ranks that die and live again: the result has the bits of the run in which nothing happened, and those who lived
+// computed nothing twice.
+#include "runtime/one_thread_trainer.hpp"
+#include "runtime/reference_trainer.hpp"
+#include "tests/support/same_result.hpp"
+#include "tests/support/sanitized.hpp"
+#include "tests/support/tiny_run.hpp"
+#include "tests/support/unruly_network.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+/// p = 3, m = 4, 3 steps, with a validation between two of them.
+run_spec mortal_spec(const std::string& schedule) {
+  run_spec spec = tiny_spec();
+  spec.model.dropout = 0.1;
+  spec.pipeline.stages = 3;
+  spec.pipeline.schedule = schedule;
+  spec.faults.max_restarts = 100;
+  const bool asynchronous = schedule.starts_with("pipedream");
+  spec.optimizer.clip = asynchronous ? 0.0 : 0.05;
+  spec.model.tied_head = !asynchronous;
+  return spec;
+}
+
+run_report expected_of(const run_spec& spec, const data_source& data) {
+  return spec.pipeline.schedule.starts_with("pipedream") ? run_one_thread(spec, data, {})
+                                                         : run_reference(spec, data, {});
+}
+
+/// Forward passes of a rank that does everything once.
+std::uint64_t passes_of(const run_spec& spec, std::uint32_t rank) {
+  const plan pipeline = make_plan(spec, find_family(spec.model.family));
+  const auto is_forward = [](const action& one) { return one.op == operation::forward; };
+  const std::vector<action>& list = pipeline.order.actions[rank];
+  const auto training = static_cast<std::uint64_t>(std::ranges::count_if(list, is_forward));
+  const std::vector<action> validation = evaluation_actions(pipeline.order, rank, spec.validation.microbatches);
+  return training * spec.training.steps + validation.size() * (spec.training.steps / spec.validation.every);
+}
+
+void check_survivors(const run_spec& spec, const run_report& report, const std::set<std::uint32_t>& dead) {
+  for (const rank_report& rank : report.ranks)
+    if (!dead.contains(rank.rank)) {
+      INFO("rank " << rank.rank);
+      CHECK(rank.usage.forward_passes == passes_of(spec, rank.rank));
+      CHECK(rank.usage.replayed_passes == 0);
+    }
+}
+
+std::uint64_t events_of(const run_spec& spec, const data_source& data, std::uint64_t seed) {
+  unruly_run run(spec, data, {}, seed);
+  run.play();
+  return run.events();
+}
+
+} // namespace
+
+TEST_CASE("a rank that dies at any event of the run leaves the bits as they are, and the others compute nothing twice",
+          "[actors][restart]") {
+  for (const std::string schedule : {"1f1b", "zb-h1", "pipedream"}) {
+    const run_spec spec = mortal_spec(schedule);
+    const made_up_data data(spec);
+    const run_report expected = expected_of(spec, data);
+    const std::uint64_t events = events_of(spec, data, 1);
+    REQUIRE(events > 300);
+    for (std::uint32_t rank = 0; rank < 3; ++rank)
+      for (std::uint64_t when = rank; when < events; when += sanitized ? 97 : 1) {
+        INFO(schedule << ", rank " << rank << " dies at event " << when << " of " << events);
+        unruly_run run(spec, data, {}, 1);
+        const outcome seen = run.play([&](std::uint64_t event) {
+          if (event == when)
+            run.kill_rank(rank);
+        });
+        REQUIRE_FALSE(seen.failure);
+        REQUIRE(seen.report);
+        check_same_result(*seen.report, expected);
+        check_survivors(spec, *seen.report, {rank});
+      }
+  }
+}
+
+TEST_CASE("any set of ranks may die, at any time, again and again", "[actors][restart]") {
+  for (const std::string schedule : {"gpipe", "1f1b", "interleaved-1f1b", "zb-v", "dualpipe", "pipedream-2bw"})
+    for (const std::uint64_t every : {1U, 2U}) {
+      run_spec spec = mortal_spec(schedule);
+      spec.pipeline.stages = schedule == "dualpipe" ? 4 : 3;
+      spec.pipeline.stages = schedule == "interleaved-1f1b" || schedule == "zb-v" ? 2 : spec.pipeline.stages;
+      spec.training.microbatches = schedule == "dualpipe" ? 8 : 4;
+      spec.training.gradient_groups = schedule == "dualpipe" ? 2 : 0;
+      spec.training.steps = 5;
+      spec.faults.snapshot_every = every;
+      const made_up_data data(spec);
+      const run_report expected = expected_of(spec, data);
+      for (std::uint64_t seed = 0; seed < orders(12); ++seed) {
+        INFO(schedule << ", a snapshot every " << every << " steps, seed " << seed);
+        std::mt19937_64 chance(seed);
+        const bool together = seed % 4 == 0;
+        std::uint32_t deaths = 0;
+        unruly_run run(spec, data, {}, seed);
+        const outcome seen = run.play([&](std::uint64_t event) {
+          if (event < 20 || chance() % 150 != 0)
+            return;
+          for (std::uint32_t rank = 0; rank < spec.pipeline.stages; ++rank)
+            if (together || chance() % 2 == 0) {
+              run.kill_rank(rank);
+              ++deaths;
+            }
+        });
+        REQUIRE_FALSE(seen.failure);
+        REQUIRE(seen.report);
+        REQUIRE(deaths > 0);
+        check_same_result(*seen.report, expected);
+      }
+    }
+}
+
+TEST_CASE("without snapshots the death of a rank ends the run and names it", "[actors][restart]") {
+  run_spec spec = mortal_spec("1f1b");
+  spec.faults.snapshot_every = 0;
+  const made_up_data data(spec);
+  unruly_run run(spec, data, {}, 1);
+  const outcome seen = run.play([&](std::uint64_t event) {
+    if (event == 100)
+      run.kill_rank(1);
+  });
+  CHECK_FALSE(seen.report);
+  REQUIRE(seen.failure);
+  CHECK(seen.failure->kind == error_kind::run);
+  CHECK(seen.failure->text == "rank 1 ended before the run did");
+}
