@@ -10,6 +10,7 @@
 #include "cli/train_flags.hpp"
 #include "model/error.hpp"
 #include "runtime/data.hpp"
+#include "runtime/faults/chaos.hpp"
 #include "runtime/generation.hpp"
 #include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
@@ -110,6 +111,10 @@ void expect_fitting_flags(const train_request& request, const run_spec& spec) {
   if (request.one_thread && (pipeline.emulated() || pipeline.dispatch == dispatch_mode::reactive))
     throw spec_error(fmt::format("--one-thread: found it with {}, expected none, since no rank waits on one thread",
                                  pipeline.emulated() ? "pipeline.emulate" : "reactive pipeline.dispatch"));
+  if (request.one_thread && !spec.faults.chaos.empty())
+    throw spec_error(fmt::format("--one-thread: found it with faults.chaos '{}', expected none, since there is no rank "
+                                 "to strike on one thread",
+                                 spec.faults.chaos));
   request.network.check();
   if (request.network.distributed() && (request.one_thread || pipeline.schedule == "reference"))
     throw spec_error(
@@ -134,6 +139,7 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
   if (resumed) {
     base = resumed->spec();
     base.training.stop_after = 0; // where the former run was told to end is where this one begins
+    base.faults.chaos.clear();    // and what ended it would only end this one, too
     if (!base.checkpoint.directory.empty())
       base.checkpoint.directory = fs::absolute(resumed->path()).parent_path().string(); // it may have been moved since
   }
@@ -248,6 +254,15 @@ plan find_plan(const train_request& request, const run_spec& spec, const data_so
   return std::move(chosen.pipeline);
 }
 
+/// What is drawn, so that it can be asked for again. Throws spec_error when the run has no such place.
+void tell_chaos(const train_request& request, const run_spec& spec, const plan& chosen, const run_options& options) {
+  const std::uint64_t first = options.resume == nullptr ? 0 : options.resume->steps_done();
+  const std::vector<chaos_event> events =
+      resolve_chaos(parse_chaos(spec.faults.chaos), chaos_run_of(spec, chosen, first));
+  if (!events.empty() && !request.quiet)
+    fmt::print(stderr, "chaos: {}\n", to_text(events));
+}
+
 /// Runs what the spec asks for.
 run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options) {
   if (spec.pipeline.schedule == "reference")
@@ -261,6 +276,7 @@ run_report run(const train_request& request, const run_spec& spec, const data_so
     fmt::print(stderr,
                "note: {}: gradients add up in another order than in the reference, so the bits differ from its\n",
                chosen.order.name);
+  tell_chaos(request, spec, chosen, options);
   if (!request.save_schedule.empty())
     write_text_file(request.save_schedule, to_csv(chosen.order));
   options.pipeline = &chosen;

@@ -81,7 +81,8 @@ constexpr auto table = std::to_array<train_flag>({
     {"--restart-window", "faults.restart_window", "SECONDS", "Faults", "the time in which restarts count"},
     {"--on-nan", "faults.on_nan", "RULE", "Faults",
      "stop, or skip: what a step does whose loss or gradient norm is not finite"},
-    {"--chaos", "faults.chaos", "SPEC", "Faults", "faults that the run makes itself, to be recovered from"},
+    {"--chaos", "faults.chaos", "SPEC", "Faults",
+     "kill:rank=2,step=5 or drop:share=0.01, joined by +: faults that the run makes itself, to be recovered from"},
 });
 
 /// An option whose values are kept by the library, in the order given, and read by spec_flags::apply.

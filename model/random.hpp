@@ -11,7 +11,7 @@
 namespace troupe {
 
 /// What a number is drawn for; streams of different purposes never meet.
-enum class random_purpose : std::uint64_t { weights = 1, dropout = 2, data = 3, sampling = 4, jitter = 5 };
+enum class random_purpose : std::uint64_t { weights = 1, dropout = 2, data = 3, sampling = 4, jitter = 5, chaos = 6 };
 
 /// One stream of random numbers: key (seed, purpose), and three coordinates that the caller gives a meaning to.
 struct random_stream {

@@ -2,8 +2,10 @@
 #include "model/error.hpp"
 #include "model/gemm.hpp"
 #include "runtime/emulation.hpp"
+#include "runtime/faults/chaos.hpp"
 #include "runtime/nearest.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/run_rules.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/schedule/csv.hpp"
 
@@ -163,10 +165,19 @@ void check_validation_and_checkpoint(const run_spec& spec) {
     refuse("checkpoint.directory", "none", fmt::format("one, since checkpoint.every is {}", spec.checkpoint.every));
 }
 
-void check_faults(const faults_spec& faults) {
+void check_faults(const run_spec& spec) {
+  const faults_spec& faults = spec.faults;
   expect_range<std::uint64_t>("faults.snapshot_every", faults.snapshot_every, 0, most_steps);
   expect_range<std::uint32_t>("faults.max_restarts", faults.max_restarts, 0, 65536);
   expect_number("faults.restart_window", faults.restart_window_seconds, 0.0, 1e6);
+  const std::vector<chaos_order> orders = parse_chaos(faults.chaos);
+  if (!orders.empty() && spec.pipeline.schedule == "reference")
+    refuse("faults.chaos", "'" + faults.chaos + "'",
+           "nothing, since pipeline.schedule is reference, which has no ranks");
+  expect_possible(orders, {.ranks = spec.pipeline.stages,
+                           .end_step = final_step(spec),
+                           .snapshot_every = faults.snapshot_every,
+                           .actions = {}});
 }
 
 /// A step's tokens, and the largest activations of a microbatch; the sizes of weights are the family's business.
@@ -229,7 +240,7 @@ void validate(const run_spec& spec, const model_family& family) {
   check_optimizer(spec.optimizer);
   check_pipeline(spec.pipeline);
   check_validation_and_checkpoint(spec);
-  check_faults(spec.faults);
+  check_faults(spec);
   check_dispatch_and_emulation(spec);
   check_sizes(spec);
   family.validate(spec.model);

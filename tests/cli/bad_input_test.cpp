@@ -227,6 +227,11 @@ TEST_CASE("a value that makes no sense is answered with field, found and expecte
       with_flags({"--save-schedule", "@/text"}, "which is data.path of this run"),
       with_flags({"--schedule", "auto", "--stages", "3", "--chunks", "2"}, "pipeline.stages: found 3 x 2 chunks"),
       with_flags({"--checkpoint-every", "2"}, "checkpoint.directory: found none"),
+      with_flags({"--chaos", "kil:rank=0"}, "faults.chaos: found 'kil', expected one of kill, "),
+      with_flags({"--chaos", "kill:rank=1"}, "faults.chaos: kill:rank=1: found rank 1, expected 0 to 0"),
+      with_flags({"--chaos", "kill:action=99"}, "faults.chaos: kill:action=99: found action 99, expected 0 to "),
+      with_flags({"--chaos", "kill", "--one-thread"}, "--one-thread: found it with faults.chaos 'kill'"),
+      with_flags({"--chaos", "kill", "--schedule", "reference"}, "faults.chaos: found 'kill', expected nothing, since"),
       with_flags({"--set", "training.steps"}, "--set: found 'training.steps', expected FIELD=VALUE"),
       with_flags({"--set", "training.stesp=3"}, "did you mean 'training.steps'?"),
   });

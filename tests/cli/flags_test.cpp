@@ -72,6 +72,11 @@ const std::vector<std::pair<std::string, std::string>> other_values = {
     {"checkpoint.directory", "kept"},
     {"checkpoint.every", "0"}, // more needs a directory
     {"checkpoint.keep", "5"},
+    {"faults.snapshot_every", "4"},
+    {"faults.max_restarts", "3"},
+    {"faults.restart_window", "2.5"},
+    {"faults.on_nan", "skip"},
+    {"faults.chaos", "kill:rank=0,step=5"},
 };
 
 /// The flag whose help names the field, empty if there is none.

@@ -89,6 +89,21 @@ TEST_CASE("a run that stops and is resumed ends in the same weights") {
   CHECK(rest["losses"] == json({whole["losses"][2], whole["losses"][3]}));
 }
 
+TEST_CASE("a resumed run does not repeat the faults that the former one was told to make") {
+  const scratch_directory scratch;
+  const std::string directory = (scratch / "run").string();
+  const arguments chaos = {"--chaos", "disk:write=1000000"};
+  const json former = report_of(scratch, arguments{"--checkpoint", directory, "--stop-after", "2"} + chaos);
+  CHECK(former["spec"]["faults"]["chaos"] == chaos[1]);
+  CHECK(report_of(scratch, {"--resume", directory})["spec"]["faults"]["chaos"] == "");
+}
+
+TEST_CASE("what chaos draws is told as a spec that names every place") {
+  const scratch_directory scratch;
+  const program_result told = run_program(small_run_in(scratch) + arguments{"--chaos", "disk:write=1000000"});
+  CHECK_THAT(told.err, StartsWith("chaos: disk:write=1000000,error=ENOSPC\n"));
+}
+
 TEST_CASE("a run with two copies of the model goes on with one, and keeps its gradient groups unless told otherwise") {
   const scratch_directory scratch;
   const std::string directory = (scratch / "run").string();
