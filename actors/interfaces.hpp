@@ -58,6 +58,7 @@ using store_actor =
                      caf::reacts_to<rank_snapshot>,     // when all ranks' are here, the checkpoint is committed
                      caf::reacts_to<layer_part>,        // the same, of a rank elsewhere, layer by layer
                      caf::reacts_to<part_written>,      // the same, of a rank that wrote it to the shared directory
+                     caf::reacts_to<run_given_up>,      // at the end: the run has failed
                      caf::reacts_to<layer_part_taken>>; // at a worker: the coordinator's store has it
 
 /// Keeps the ranks: watches them, holds their snapshots in memory, and starts them again when they die.
@@ -65,6 +66,7 @@ using keeper_actor = caf::typed_actor<caf::reacts_to<introduction>, // begins to
                                       caf::reacts_to<rank_snapshot>,
                                       caf::reacts_to<rank_failed>,           // a rank is about to end
                                       caf::reacts_to<restart_order>,         // the scheduler's answer to rank_lost
+                                      caf::reacts_to<run_given_up>,          // or this: save what is kept
                                       caf::reacts_to<recovery_line_message>, // older snapshots are not needed
                                       caf::reacts_to<dismiss_ranks>>;        // the end
 

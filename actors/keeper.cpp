@@ -28,7 +28,7 @@ void end_if_alone(self_pointer self) {
 void note_death(self_pointer self, const run_setup& setup, const caf::actor_addr& who) {
   keeper_actor_state& state = self->state;
   --state.alive;
-  if (state.dismissing)
+  if (state.given_up)
     return end_if_alone(self);
   const auto found =
       std::ranges::find_if(state.everyone.ranks, [&](const stage_actor& one) { return one.address() == who; });
@@ -45,9 +45,10 @@ void note_death(self_pointer self, const run_setup& setup, const caf::actor_addr
 
 /// What a rank's own fault is, and would come again, ends the run.
 void note_failure(self_pointer self, const observer& watcher, const rank_failed& in) {
-  if (in.what.kind != error_kind::run)
+  if (in.what.kind != error_kind::run) {
+    self->state.given_up = true;
     tell(watcher, in.what);
-  else
+  } else
     self->state.causes[in.rank] = in.what.text;
 }
 
@@ -67,6 +68,8 @@ stage_start start_of(const keeper_actor_state& state, const run_setup& setup, co
 
 void restart(self_pointer self, const run_setup& setup, const restart_order& in) {
   keeper_actor_state& state = self->state;
+  if (state.given_up)
+    return;
   const stage_actor next = state.how.spawn(start_of(state, setup, in), caf::actor_cast<observer>(keeper_actor(self)));
   self->monitor(next);
   ++state.alive;
@@ -80,8 +83,17 @@ void restart(self_pointer self, const run_setup& setup, const restart_order& in)
   post(self, next, introduction{shown});
 }
 
+void give_up(self_pointer self, const run_given_up& in) {
+  const keeper_actor_state& state = self->state;
+  run_given_up told = in;
+  for (std::uint32_t rank = 0; rank < state.lives.size(); ++rank)
+    if (const auto kept = state.shelf.find(rank, in.steps_done))
+      told.kept.push_back(kept);
+  post(self, state.everyone.store, std::move(told));
+}
+
 void dismiss(self_pointer self) {
-  self->state.dismissing = true;
+  self->state.given_up = self->state.dismissing = true;
   for (const stage_actor& rank : self->state.everyone.ranks)
     caf::anon_send_exit(rank, caf::exit_reason::user_shutdown);
   end_if_alone(self);
@@ -102,6 +114,7 @@ keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, co
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { put(self, in); }),
       on<rank_failed>(self, [self, watcher](const rank_failed& in) { note_failure(self, watcher, in); }),
       on<restart_order>(self, [self, setup](const restart_order& in) { restart(self, *setup, in); }),
+      on<run_given_up>(self, [self](const run_given_up& in) { give_up(self, in); }),
       on<recovery_line_message>(self,
                                 [self](const recovery_line_message& in) { self->state.shelf.trim(in.steps_done); }),
       on<dismiss_ranks>(self, [self](const dismiss_ranks&) { dismiss(self); }),

@@ -32,7 +32,8 @@ struct keeper_actor_state {
   std::vector<incarnation> lives;              ///< by rank
   std::map<std::uint32_t, std::string> causes; ///< by rank: of the death that is about to be noticed
   std::size_t alive = 0;
-  bool dismissing = false;
+  bool given_up = false;   ///< the run ends: nobody is started again
+  bool dismissing = false; ///< and the ranks were told to
 };
 
 /// The ranks that `everyone` had at first are the keeper's own; it learns of everyone by its introduction.

@@ -18,7 +18,8 @@ void dispatch(self_pointer self, coordinator_output&& output) {
         using type = std::decay_t<decltype(one)>;
         if constexpr (std::is_same_v<type, rank_order>)
           to_rank(one);
-        else if constexpr (std::is_same_v<type, restart_order> || std::is_same_v<type, recovery_line_message>)
+        else if constexpr (std::is_same_v<type, restart_order> || std::is_same_v<type, run_given_up> ||
+                           std::is_same_v<type, recovery_line_message>)
           post(self, everyone.keeper, std::forward<decltype(one)>(one));
         else
           post(self, everyone.recorder, std::forward<decltype(one)>(one));

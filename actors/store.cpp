@@ -64,6 +64,15 @@ void take(self_pointer self, const part_written& in) {
     announce(self, self->state.collector->add_part(in.rank, in.steps_done, in.layers));
 }
 
+/// All ranks' snapshots, or none: then the run had not got beyond where it began.
+void save(self_pointer self, const run_given_up& in) {
+  if (in.kept.empty())
+    return;
+  self->state.collector->open(in.steps_done); // one that was under way will never be whole
+  for (const auto& kept : in.kept)
+    announce(self, self->state.collector->add(*kept));
+}
+
 } // namespace
 
 store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state> self, const setup_ptr& setup,
@@ -76,6 +85,12 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { announce(self, self->state.collector->add(in)); }),
       on<layer_part>(self, [self](const layer_part& in) { take(self, in); }),
       on<part_written>(self, [self](const part_written& in) { take(self, in); }),
+      on<run_given_up>(self,
+                       [self, setup, watcher](const run_given_up& in) {
+                         if (!setup->spec.checkpoint.directory.empty())
+                           save(self, in);
+                         tell(watcher, failure_message{error_kind::run, in.cause});
+                       }),
       on<layer_part_taken>(self, [](const layer_part_taken&) {}),
   };
 }

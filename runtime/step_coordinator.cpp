@@ -33,6 +33,7 @@ step_coordinator::step_coordinator(coordinator_setup setup)
     : setup_(std::move(setup)), last_step_(final_step(*setup_.spec)), lives_(setup_.pipeline->ranks(), 1),
       ready_(lives_.size()), usage_(lives_.size()), former_usage_(lives_.size()), steps_done_(setup_.steps_done),
       recovery_line_(steps_done_), newest_generation_(steps_done_), kept_(lives_.size(), steps_done_),
+      policy_(setup_.pipeline->ranks(), setup_.spec->faults.max_restarts, setup_.spec->faults.restart_window_seconds),
       digested_(lives_.size()) {
   const plan& pipeline = *setup_.pipeline;
   for (std::uint32_t copy = 0; copy < pipeline.order.copies(); ++copy) {
@@ -145,6 +146,11 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
     return out;
   if (setup_.spec->faults.snapshot_every == 0)
     throw run_error(in.cause);
+  if (!policy_.allows(in.rank, in.noticed)) {
+    phase_ = phase::closed;
+    out.emplace_back(run_given_up{.steps_done = recovery_line_, .cause = policy_.refusal(in.rank, in.cause)});
+    return out;
+  }
   ++lives_[in.rank];
   ready_[in.rank] = false;
   former_usage_[in.rank] = sum_of(former_usage_[in.rank], std::exchange(usage_[in.rank], {}));

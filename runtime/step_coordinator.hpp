@@ -4,6 +4,7 @@
 
 #include "runtime/data.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/recovery/restart_policy.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/stage_runner.hpp"
 #include "runtime/traffic.hpp"
@@ -34,8 +35,8 @@ struct rank_order {
 };
 
 /// To a rank, the recorder, or the keeper.
-using coordinator_output =
-    std::variant<rank_order, step_closed, run_closed, rank_recovered, restart_order, recovery_line_message>;
+using coordinator_output = std::variant<rank_order, step_closed, run_closed, rank_recovered, restart_order,
+                                        run_given_up, recovery_line_message>;
 using coordinator_outputs = std::vector<coordinator_output>;
 
 /// Invariants, whatever arrives in whatever order:
@@ -147,6 +148,7 @@ private:
   std::uint64_t recovery_line_ = 0;
   std::uint64_t newest_generation_ = 0; ///< steps done of the newest snapshots that were asked for
   std::vector<std::uint64_t> kept_;     ///< by rank: steps done of the newest snapshot that is kept
+  restart_policy policy_;
   std::vector<rank_recovery> recoveries_;
   std::map<std::uint32_t, std::size_t> recovering_; ///< by rank: its entry in recoveries_
   std::uint64_t checkpoint_in_flight_ = 0;          ///< steps done of the one being written; 0: none

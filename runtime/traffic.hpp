@@ -288,6 +288,14 @@ struct rank_restarted {
   incarnation life = 1;
 };
 
+/// Scheduler to keeper, and on to the store: a rank dies too often. What is kept of so many steps done is saved, if
+/// there is a place for checkpoints, and the run ends.
+struct run_given_up {
+  std::uint64_t steps_done = 0;
+  std::string cause;
+  std::vector<std::shared_ptr<const rank_snapshot>> kept = {}; ///< by the keeper
+};
+
 /// Scheduler to keeper: no rank restarts from fewer steps done.
 struct recovery_line_message {
   std::uint64_t steps_done = 0;

@@ -61,6 +61,7 @@ store_actor::behavior_type worker_store(self_pointer self, const setup_ptr& setu
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { add(self, in); }),
       on<layer_part>(self, [](const layer_part&) {}),     // only the coordinator's store is sent these
       on<part_written>(self, [](const part_written&) {}), // two
+      on<run_given_up>(self, [](const run_given_up&) {}),
       on<layer_part_taken>(self, [self, setup](const layer_part_taken& in) { go_on(self, *setup, in); }),
   };
 }

@@ -107,7 +107,8 @@ TEST_CASE("run_pipeline throws what a stage threw, and names the rank", "[actors
     run_pipeline(spec, data, options);
     FAIL("the run went on");
   } catch (const run_error& e) {
-    CHECK(std::string(e.what()) == "rank 1 failed: the layer gave up");
+    CHECK(std::string(e.what()) == "rank 1 died 6 times within 60 s, expected at most 5 (faults.max_restarts); last "
+                                   "cause: rank 1 failed: the layer gave up");
   }
 }
 

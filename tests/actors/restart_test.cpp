@@ -2,8 +2,10 @@
 // computed nothing twice.
 #include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
+#include "tests/support/failing_family.hpp"
 #include "tests/support/same_result.hpp"
 #include "tests/support/sanitized.hpp"
+#include "tests/support/scratch_directory.hpp"
 #include "tests/support/tiny_run.hpp"
 #include "tests/support/unruly_network.hpp"
 
@@ -136,4 +138,26 @@ TEST_CASE("without snapshots the death of a rank ends the run and names it", "[a
   REQUIRE(seen.failure);
   CHECK(seen.failure->kind == error_kind::run);
   CHECK(seen.failure->text == "rank 1 ended before the run did");
+}
+
+TEST_CASE("a rank that dies too often ends the run with the cause and leaves a checkpoint of the last whole step",
+          "[actors][restart]") {
+  const scratch_directory scratch;
+  run_spec spec = mortal_spec("1f1b");
+  spec.faults.max_restarts = 2;
+  spec.checkpoint.directory = (scratch / "checkpoints").string();
+  const made_up_data data(spec);
+  const failing_family family(2, {.when = failing_layer::moment::forward, .step = 1, .microbatch = 2});
+  run_options options;
+  options.family = &family;
+  try {
+    run_pipeline(spec, data, options);
+    FAIL("the run went on");
+  } catch (const run_error& e) {
+    CHECK(std::string(e.what()) == "rank 1 died 3 times within 60 s, expected at most 2 (faults.max_restarts); last "
+                                   "cause: rank 1 failed: the layer gave up");
+  }
+  std::vector<std::string> warnings;
+  CHECK(checkpoint::open_latest(spec.checkpoint.directory, warnings).steps_done() == 1);
+  CHECK(warnings.empty());
 }
