@@ -15,7 +15,8 @@ std::uint32_t evaluation_window(const plan& pipeline) {
 
 stage_runner::stage_runner(rank_setup setup)
     : setup_(std::move(setup)), lives_(setup_.pipeline->ranks(), 1),
-      queue_({setup_.pipeline->facts.peak_by_stage, setup_.pipeline->facts.peak_by_rank[setup_.rank]}) {
+      queue_({setup_.pipeline->facts.peak_by_stage, setup_.pipeline->facts.peak_by_rank[setup_.rank]}),
+      poison_(setup_.pipeline->stages.back().last) {
   const run_spec& spec = *setup_.spec;
   const plan& pipeline = *setup_.pipeline;
   steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
@@ -173,6 +174,7 @@ void stage_runner::begin_step() {
   group_gradients_.forget_before(*current_);
   tokens_.forget_before(*current_);
   targets_.forget_before(*current_);
+  poison_.forget_before(*current_);
   phase_ = phase::running;
 }
 
@@ -265,8 +267,11 @@ void stage_runner::send_report(rank_outputs& out) {
   tied_gradient_ = {};
   step_report report{setup_.rank, setup_.life, *current_, {}, usage()};
   for (const auto& [stage, state] : stages_)
-    if (copy_of(stage) == 0)
+    if (copy_of(stage) == 0) {
       report.squares.push_back({stage, state.gradient_squares()});
+      poison_.look(state.last_not_finite(report.squares.back().squares));
+    }
+  report.sightings = poison_.take();
   out.emplace_back(std::move(report));
   phase_ = phase::awaiting_decision;
 }
@@ -274,9 +279,11 @@ void stage_runner::send_report(rank_outputs& out) {
 void stage_runner::apply_decision(rank_outputs& out) {
   const step_decision decision = *std::exchange(decision_, std::nullopt);
   phase_ = phase::idle;
-  steps_done_ = decision.at.step + 1;
-  if (!asynchronous())
-    for (auto& [stage, state] : stages_)
+  steps_done_ = decision.at.step + (decision.verdict == step_verdict::give_up ? 0 : 1);
+  for (auto& [stage, state] : stages_)
+    if (decision.verdict != step_verdict::update)
+      state.discard_gradients();
+    else if (!asynchronous())
       state.apply({decision.at.step, decision.learning_rate, decision.gradient_scale});
   if (stage_state* owner = tied_owner_stage())
     deliver(tied_value_message{route_to(setup_.pipeline->rank_of(last_stage(), copy_of(0))), decision.at,

@@ -2,10 +2,11 @@
 
 #include "model/optimizer.hpp"
 #include "runtime/digest.hpp"
+#include "runtime/poison.hpp"
 #include "runtime/run_rules.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <iterator>
 #include <numeric>
 
 namespace troupe {
@@ -99,10 +100,6 @@ coordinator_outputs step_coordinator::accept(const loss_message& in) {
   if (!is_current(in.rank, in.source_incarnation) || step == nullptr || in.microbatch >= step->losses.size() ||
       step->losses[in.microbatch])
     return out;
-  if (!std::isfinite(in.loss))
-    throw run_error("step " + std::to_string(in.at.step + 1) + ", microbatch " + std::to_string(in.microbatch) +
-                    ": found a loss of " + std::to_string(in.loss) +
-                    ", expected a finite number (a lower learning rate may help)");
   step->losses[in.microbatch] = in.loss;
   ++step->losses_seen;
   inject(out);
@@ -119,6 +116,7 @@ coordinator_outputs step_coordinator::accept(const step_report& in) {
   usage_[in.rank] = in.usage;
   for (const stage_squares& stage : in.squares)
     step->squares[stage.stage] = stage.squares;
+  step->sightings.insert(step->sightings.end(), in.sightings.begin(), in.sightings.end());
   close_complete_steps(out);
   return out;
 }
@@ -234,18 +232,36 @@ bool step_coordinator::close_training_step(const open_step& step, double loss, c
   for (const auto& [stage, sums] : step.squares)
     squares.insert(squares.end(), sums.begin(), sums.end());
   const clip_decision clipped = clip_gradients(squares, setup_.spec->optimizer.clip);
-  if (!std::isfinite(clipped.norm))
-    throw run_error("step " + std::to_string(done) + ": found a gradient norm of " + std::to_string(clipped.norm) +
-                    ", expected a finite number (a lower learning rate may help)");
+  std::vector<double> losses;
+  std::ranges::transform(step.losses, std::back_inserter(losses), [](const auto& one) { return *one; });
+  const std::optional<poisoned_step> poison = find_poison(losses, clipped.norm, step.sightings);
+  if (poison && setup_.spec->faults.on_nan == nan_rule::stop) {
+    give_up(step, *poison, out);
+    return false;
+  }
   const double rate = learning_rate_at(setup_.spec->optimizer, step.at.step);
   steps_done_ = done;
   ended_early_ = flushes && interrupted_ && done < last_step_;
   checkpoint_in_flight_ = snapshot ? done : checkpoint_in_flight_;
   last_snapshot_ = snapshot ? done : last_snapshot_;
   if (flushes)
-    to_all(step_decision{1, step.at, clipped.scale, rate, snapshot ? take_snapshot::yes : take_snapshot::no}, out);
-  out.emplace_back(step_closed{step.at, loss, clipped.norm, rate, seconds_of(step)});
+    to_all(step_decision{1, step.at, clipped.scale, rate, snapshot ? take_snapshot::yes : take_snapshot::no, 0,
+                         poison ? step_verdict::skip : step_verdict::update},
+           out);
+  out.emplace_back(step_closed{step.at, loss, clipped.norm, rate, seconds_of(step), poison});
   return true;
+}
+
+/// Throws, unless a checkpoint is being written or there is a whole step of this run to be saved; then, once that is
+/// done. The stages of an asynchronous schedule have none any more.
+void step_coordinator::give_up(const open_step& step, const poisoned_step& poison, coordinator_outputs& out) {
+  if (checkpoint_in_flight_ != 0)
+    return;
+  const bool whole = steps_done_ > setup_.steps_done && !setup_.pipeline->order.asynchronous;
+  if (setup_.spec->checkpoint.directory.empty() || !whole || last_snapshot_ == steps_done_)
+    throw run_error(refusal_of(poison, step.at.step, setup_.spec->model, setup_.pipeline->stages.back().last));
+  checkpoint_in_flight_ = last_snapshot_ = steps_done_;
+  to_all(step_decision{1, step.at, 1.0, 0.0, take_snapshot::yes, 0, step_verdict::give_up}, out);
 }
 
 /// From the step's opening to now, but not what passed before the step before it was closed.

@@ -39,6 +39,8 @@ TEST_CASE("a report has every field, with numbers as numbers") {
   report.gradient_norms = {0.5};
   report.validations = {{.step = 4, .loss = 1.5}};
   report.step_seconds = {0.25};
+  report.skipped_steps = {{4, {poison_source::loss, 2, 5, std::numeric_limits<double>::quiet_NaN()}},
+                          {7, {poison_source::gradients, 0, -1, std::numeric_limits<double>::infinity()}}};
   report.tokens_per_second = 100.0;
   report.bubble_fraction = 0.125;
   report.span_seconds = 0.5;
@@ -54,6 +56,8 @@ TEST_CASE("a report has every field, with numbers as numbers") {
     "tokens_per_second": 100.0, "model_flops_per_second": 1e9, "bubble_fraction": 0.125,
     "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "losses": [2.5], "gradient_norms": [0.5],
     "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [],
+    "skipped_steps": [{"step": 4, "microbatch": 2, "layer": 5, "cause": "a loss of nan"},
+                      {"step": 7, "microbatch": -1, "layer": -1, "cause": "a gradient norm of inf"}],
     "stages": [{"stage": 3, "rank": 1, "first_layer": 5, "layers": 2, "forward_seconds": 0.5,
                 "backward_input_seconds": 0.25, "backward_weight_seconds": 0.125}],
     "ranks": [{"rank": 1, "node": "box:1", "stages": [1, 3], "busy_seconds": 0.5, "peak_stash_microbatches": 2,
