@@ -26,6 +26,7 @@ run_spec to_profiled(run_spec spec) {
   spec.training.microbatches = std::min(spec.training.microbatches, most_microbatches);
   spec.validation.every = 0;
   spec.checkpoint = {};
+  spec.faults.chaos.clear();
   return spec;
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t lines_per_run = 20;
 constexpr double seconds_between_rewrites = 0.1;
+constexpr std::uint64_t most_skips_told = 20;
 
 /// "42 s", "3:07", "2:03:07"
 std::string duration(double seconds) {
@@ -42,9 +43,20 @@ bool progress::is_due(const step_progress& at) const {
   return at.step * lines_per_run / at.steps != (at.step - 1) * lines_per_run / at.steps;
 }
 
+/// A line that stays, for the first ones; a run that skips all of its steps is told often enough by their number.
+void progress::say_skipped(const step_progress& at) {
+  ++skipped_;
+  if (style_ == progress_style::none || skipped_ > most_skips_told)
+    return;
+  fmt::print(stderr, "{}{}, skipped\n", line_open_ ? "\n" : "", at.skipped);
+  line_open_ = false;
+}
+
 void progress::show(const step_progress& at) {
   ++steps_seen_;
   seconds_ += at.seconds;
+  if (!at.skipped.empty())
+    say_skipped(at);
   if (style_ == progress_style::none || !is_due(at))
     return;
   shown_seconds_ = seconds_;
@@ -52,8 +64,9 @@ void progress::show(const step_progress& at) {
   const std::string validation = validation_ ? fmt::format("  validation {:.4f}", *validation_) : "";
   const std::string bubble = at.bubble_fraction ? fmt::format("  bubble {:.1f} %", 100.0 * *at.bubble_fraction) : "";
   const std::string loss = at.emulated ? "emulated" : fmt::format("loss {:.4f}", at.loss);
-  const std::string line = fmt::format("step {}/{}  {}{}  {:.0f} tokens/s{}  left {}", at.step, at.steps, loss,
-                                       validation, at.tokens_per_second, bubble, duration(left));
+  const std::string skipped = skipped_ > 0 ? fmt::format("  skipped {}", skipped_) : "";
+  const std::string line = fmt::format("step {}/{}  {}{}  {:.0f} tokens/s{}{}  left {}", at.step, at.steps, loss,
+                                       validation, at.tokens_per_second, bubble, skipped, duration(left));
   line_open_ = style_ == progress_style::rewritten;
   if (line_open_)
     fmt::print(stderr, "\r\x1b[K{}", line); // carriage return, then erase to the end of the line
@@ -71,6 +84,9 @@ std::string summary(const run_report& report, const std::string& generation) {
     text += fmt::format("emulated        {}\n", report.spec.pipeline.emulate);
   if (!report.losses.empty() && !emulated)
     text += fmt::format("loss            {:.4f}\n", report.losses.back());
+  if (!report.skipped_steps.empty())
+    text += fmt::format("skipped         {} of them, the last one step {}\n", report.skipped_steps.size(),
+                        report.skipped_steps.back().step);
   if (!report.validations.empty())
     text += fmt::format("validation      {:.4f} after step {}\n", report.validations.back().loss,
                         report.validations.back().step);

@@ -30,9 +30,11 @@ public:
 
 private:
   bool is_due(const step_progress& at) const;
+  void say_skipped(const step_progress& at);
 
   progress_style style_;
   std::uint64_t steps_seen_ = 0;
+  std::uint64_t skipped_ = 0;
   double seconds_ = 0.0;       ///< of all steps seen
   double shown_seconds_ = 0.0; ///< seconds_ when a line was last shown
   bool line_open_ = false;

@@ -1,5 +1,8 @@
 #include "model/layer.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 namespace troupe {
 
 void stash::clear() {
@@ -16,6 +19,13 @@ std::size_t stash::bytes() const {
   for (const stash& part : parts)
     total += part.bytes();
   return total;
+}
+
+bool stash::is_finite() const {
+  const auto finite = [](const tensor& one) {
+    return std::ranges::all_of(one.values(), [](float value) { return std::isfinite(value); });
+  };
+  return std::ranges::all_of(slots, finite) && std::ranges::all_of(parts, &stash::is_finite);
 }
 
 std::vector<parameter*> parameters_of(layer& one) {

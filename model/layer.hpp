@@ -42,6 +42,8 @@ struct stash {
   void clear();
   /// Bytes of all tensors held. A tensor held twice counts twice.
   std::size_t bytes() const;
+  /// Whether all numbers held are finite.
+  bool is_finite() const;
 };
 
 /// A layer of a model. Activations are matrices of one row a token: [B*T, columns].

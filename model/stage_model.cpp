@@ -91,6 +91,19 @@ tensor stage_model::backward(const tensor& output_gradient, const pass_context& 
   return gradient;
 }
 
+std::optional<std::size_t> stage_model::first_not_finite(const pass_context& at) {
+  const flight& held = find_flight(at.microbatch);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    if (mode_ == recompute::full)
+      layers_[i]->forward(held.inputs[i], scratch_, at);
+    const bool finite = (mode_ == recompute::full ? scratch_ : held.kept[i]).is_finite();
+    scratch_.clear();
+    if (!finite)
+      return i;
+  }
+  return std::nullopt;
+}
+
 std::size_t stage_model::stash_bytes() const {
   std::size_t total = 0;
   for (const auto& [microbatch, held] : in_flight_) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
 namespace troupe {
@@ -25,6 +26,11 @@ public:
   void backward_weight(const pass_context& at);
   /// I then W, layer by layer, so that what W needs of a layer is freed before the next; same bits as I then W.
   tensor backward(const tensor& output_gradient, const pass_context& at);
+
+  /// The first layer, counted from the stage's own first, that kept a number from its forward pass of this microbatch
+  /// that is not finite. Between F and I or B of the microbatch; reads all of its stash, so it is no part of a usual
+  /// step.
+  std::optional<std::size_t> first_not_finite(const pass_context& at);
 
   /// The loss of the last forward pass; only on the stage that holds the loss layer.
   double last_loss() const { return last_loss_; }

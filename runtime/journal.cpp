@@ -1,9 +1,11 @@
 #include "runtime/journal.hpp"
 
+#include "runtime/poison.hpp"
 #include "runtime/run_rules.hpp"
 #include "runtime/start_delay.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace troupe {
@@ -88,9 +90,13 @@ void journal::tell(const step_closed& closing, const std::vector<slice_batch>& s
       options.on_validation(report_.validations.back());
     return;
   }
-  report_.losses.push_back(closing.loss);
-  report_.gradient_norms.push_back(closing.gradient_norm);
+  // A NaN's sign and payload depend on who added what up.
+  const auto plain = [](double value) { return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value; };
+  report_.losses.push_back(plain(closing.loss));
+  report_.gradient_norms.push_back(plain(closing.gradient_norm));
   report_.step_seconds.push_back(closing.seconds);
+  if (closing.poison)
+    report_.skipped_steps.push_back({closing.at.step + 1, *closing.poison});
   measure(slices);
   if (timeline_)
     timeline_->add(closing, slices);
@@ -101,13 +107,16 @@ void journal::tell(const step_closed& closing, const std::vector<slice_batch>& s
                         static_cast<double>(setup_.spec->model.sequence_length);
   options.on_step({.step = closing.at.step + 1,
                    .steps = final_step(*setup_.spec),
-                   .loss = closing.loss,
+                   .loss = report_.losses.back(),
                    .emulated = setup_.spec->pipeline.emulated(),
-                   .gradient_norm = closing.gradient_norm,
+                   .gradient_norm = report_.gradient_norms.back(),
                    .learning_rate = closing.learning_rate,
                    .tokens_per_second = closing.seconds > 0.0 ? tokens / closing.seconds : 0.0,
                    .bubble_fraction = bubbles_.empty() ? std::nullopt : std::optional(bubbles_.back()),
-                   .seconds = closing.seconds});
+                   .seconds = closing.seconds,
+                   .skipped = closing.poison ? describe(*closing.poison, closing.at.step, setup_.spec->model,
+                                                        setup_.family->layer_count(setup_.spec->model))
+                                             : ""});
 }
 
 void journal::measure(const std::vector<slice_batch>& slices) {

@@ -23,8 +23,8 @@ public:
 
   /// Whether steps may run into one another.
   virtual bool carries_on() const { return false; }
-  /// One step from its first microbatch to the update. With carry_on the next call is for the next step. Throws
-  /// run_error when loss or gradients are not finite.
+  /// One step from its first microbatch to the update. With carry_on the next call is for the next step. A poisoned
+  /// step says so and leaves the weights as they were; but those of a trainer that carries on are lost.
   virtual step_closed train(std::uint64_t step, step_end end) = 0;
   virtual step_closed validate(std::uint64_t step) = 0;
   /// Writes a checkpoint; returns the generation's directory.
@@ -35,7 +35,8 @@ public:
 /// Seconds of the steady clock.
 double seconds_now();
 
-/// Runs from where `options` say to the end of `spec`, and reports.
+/// Runs from where `options` say to the end of `spec`, and reports. Throws run_error when a poisoned step ends the run,
+/// as step_coordinator does.
 run_report run_locally(const run_spec& spec, const run_options& options, local_trainer& trainer, journal& log);
 
 } // namespace troupe

@@ -5,6 +5,7 @@
 #include "runtime/local_run.hpp"
 #include "runtime/pass_contexts.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/poison.hpp"
 #include "runtime/schedule/asynchronous.hpp"
 #include "runtime/schedule/needs.hpp"
 #include "runtime/stage_cuts.hpp"
@@ -17,6 +18,8 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <numeric>
+#include <optional>
 #include <span>
 #include <tuple>
 
@@ -29,7 +32,7 @@ class interpreter : public local_trainer {
 public:
   interpreter(const run_spec& spec, const model_family& family, const plan& pipeline, const data_source& data,
               const checkpoint* start)
-      : spec_(spec), pipeline_(pipeline), data_(data), layer_count_(family.layer_count(spec.model)) {
+      : spec_(spec), pipeline_(pipeline), data_(data), poison_(pipeline.stages.back().last) {
     const std::uint64_t done = start == nullptr ? 0 : start->steps_done();
     for (std::uint32_t copy = 0; copy < order().copies(); ++copy)
       for (std::uint32_t stage = 0; stage < order().stages(); ++stage)
@@ -46,17 +49,18 @@ public:
   step_closed train(std::uint64_t step, step_end end) override {
     const double begin = seconds_now();
     run_lists(step, end);
-    double loss = 0.0;
+    std::vector<double> losses;
     for (std::uint32_t number = 0; number < order().microbatches; ++number)
-      loss += losses_.extract(step * order().microbatches + number).mapped();
-    loss /= order().microbatches;
+      losses.push_back(losses_.extract(step * order().microbatches + number).mapped());
+    const double loss = std::accumulate(losses.begin(), losses.end(), 0.0) / order().microbatches;
     const double rate = learning_rate_at(spec_.optimizer, step);
-    const double norm = order().asynchronous ? mean_norm() : update_all(step, rate);
-    if (!std::isfinite(loss) || !std::isfinite(norm))
-      throw run_error(fmt::format("step {}: found a loss of {} and a gradient norm of {}, expected finite numbers (a "
-                                  "lower learning rate may help)",
-                                  step + 1, loss, norm));
-    return {{step, pass_mode::train}, loss, norm, rate, seconds_now() - begin};
+    if (!order().asynchronous)
+      exchange_gradients();
+    const clip_decision clipped = order().asynchronous ? clip_decision{.norm = mean_norm()} : clip_all();
+    const std::optional<poisoned_step> poison = find_poison(losses, clipped.norm, poison_.take());
+    if (!order().asynchronous)
+      update_all({step, rate, clipped.scale}, poison ? step_verdict::skip : step_verdict::update);
+    return {{step, pass_mode::train}, loss, clipped.norm, rate, seconds_now() - begin, poison};
   }
 
   step_closed validate(std::uint64_t step) override {
@@ -82,7 +86,7 @@ public:
       stage.use_newest();
       writer.add(stage.snapshot(pool_));
     }
-    return writer.commit(layer_count_);
+    return writer.commit(pipeline_.stages.back().last);
   }
 
   state_hashes hashes() override {
@@ -173,6 +177,8 @@ private:
       break;
     case operation::backward_input:
     case operation::backward: {
+      if (!std::isfinite(losses_.at(k)))
+        poison_.look(model, pipeline_.stages[one.stage], context);
       tensor gradient =
           one.op == operation::backward ? model.backward(input, context) : model.backward_input(input, context);
       if (one.stage > 0)
@@ -217,29 +223,44 @@ private:
   double mean_norm() {
     const double updates = static_cast<double>(order().microbatches) / order().asynchronous->update_every;
     std::vector<double> all;
-    for (std::vector<double>& squares : squares_) {
+    for (std::uint32_t stage = 0; stage < order().stages(); ++stage) {
+      std::vector<double>& squares = squares_[stage];
+      poison_.look(stages_[stage].last_not_finite(squares));
       std::ranges::transform(squares, std::back_inserter(all), [&](double one) { return one / updates; });
       squares.clear();
     }
     return clip_gradients(all, 0.0).norm;
   }
 
-  /// The update of a synchronous step. Returns the gradients' norm.
-  double update_all(std::uint64_t step, double rate) {
+  bool is_tied() const { return stages_.back().has_tied_replica(); }
+
+  /// Of a synchronous step: from here on each stage's gradients are those of the whole step.
+  void exchange_gradients() {
     if (order().copies() > 1)
       add_other_copies();
-    const bool tied = stages_.back().has_tied_replica();
-    for (std::uint32_t index = 0; tied && index < order().copies(); ++index)
+    for (std::uint32_t index = 0; is_tied() && index < order().copies(); ++index)
       copy(index).front().add_tied_gradient(copy(index).back().tied_replica_gradient());
-    std::vector<double> squares;
-    for (const stage_state& stage : copy(0))
-      std::ranges::move(stage.gradient_squares(), std::back_inserter(squares));
-    const clip_decision clipped = clip_gradients(squares, spec_.optimizer.clip);
+  }
+
+  clip_decision clip_all() {
+    std::vector<double> all;
+    for (const stage_state& stage : copy(0)) {
+      const std::vector<double> squares = stage.gradient_squares();
+      poison_.look(stage.last_not_finite(squares));
+      all.insert(all.end(), squares.begin(), squares.end());
+    }
+    return clip_gradients(all, spec_.optimizer.clip);
+  }
+
+  /// The update of a synchronous step.
+  void update_all(const update_rule& rule, step_verdict verdict) {
     for (stage_state& stage : stages_)
-      stage.apply({step, rate, clipped.scale});
-    for (std::uint32_t index = 0; tied && index < order().copies(); ++index)
+      if (verdict == step_verdict::update)
+        stage.apply(rule);
+      else
+        stage.discard_gradients();
+    for (std::uint32_t index = 0; is_tied() && index < order().copies(); ++index)
       copy(index).back().set_tied_replica(copy(index).front().tied_owner_value());
-    return clipped.norm;
   }
 
   /// Each of two copies gets the sum of both copies' gradients.
@@ -266,7 +287,7 @@ private:
   const run_spec& spec_;
   const plan& pipeline_;
   const data_source& data_;
-  std::int64_t layer_count_;
+  poison_watch poison_;
   tensor_pool pool_;
   std::vector<stage_state> stages_; ///< copy after copy
   std::vector<group_sums> groups_;  ///< by stage; none when each copy adds up a single group

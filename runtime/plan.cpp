@@ -87,6 +87,8 @@ void check_asynchronous(const run_spec& spec) {
         fmt::format("training.gradient_groups: found {}, expected 1{}", spec.training.gradient_groups, because));
   if (spec.pipeline.dispatch != dispatch_mode::fixed)
     throw spec_error(fmt::format("pipeline.dispatch: found reactive, expected static{}", because));
+  if (spec.faults.on_nan == nan_rule::skip)
+    throw spec_error(fmt::format("faults.on_nan: found skip, expected stop{}", because));
   if (spec.model.tied_head)
     throw spec_error(fmt::format("model.tied_head: found true, expected false{}", because));
 }

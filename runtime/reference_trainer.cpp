@@ -4,6 +4,7 @@
 #include "runtime/gradient_groups.hpp"
 #include "runtime/local_run.hpp"
 #include "runtime/pass_contexts.hpp"
+#include "runtime/poison.hpp"
 #include "runtime/run_rules.hpp"
 #include "runtime/stage_cuts.hpp"
 #include "runtime/training_state.hpp"
@@ -12,6 +13,8 @@
 #include <cmath>
 #include <cstddef>
 #include <iterator>
+#include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -24,7 +27,7 @@ class reference : public local_trainer {
 public:
   reference(const run_spec& spec, const model_family& family, const std::vector<layer_range>& cuts,
             const data_source& data, const run_options& options)
-      : spec_(spec), data_(data), layer_count_(family.layer_count(spec.model)) {
+      : spec_(spec), data_(data), cuts_(cuts), poison_(cuts.back().last) {
     for (const layer_range& layers : cuts)
       stages_.emplace_back(spec, family, layers, options.resume, pool_);
     if (spec.training.gradient_groups > 1)
@@ -33,49 +36,57 @@ public:
                              pool_);
   }
 
-  /// The mean loss over the microbatches of a step; in training also the sums of their gradients.
-  double pass(const step_id& at, std::uint32_t microbatches) {
-    double loss = 0.0;
+  /// The losses of the microbatches of a step; in training also the sums of their gradients.
+  std::vector<double> pass(const step_id& at, std::uint32_t microbatches) {
+    std::vector<double> losses;
+    losses.reserve(microbatches);
     for (std::uint32_t microbatch = 0; microbatch < microbatches; ++microbatch) {
       const microbatch_data cut = data_.sample(at, microbatch);
       pass_context context = context_of(spec_, at, microbatch, microbatches, pool_);
       context.tokens = *cut.tokens;
       context.targets = *cut.targets;
       forward(context);
-      loss += stages_.back().model().last_loss();
-      if (at.mode == pass_mode::train)
-        backward(context);
+      losses.push_back(stages_.back().model().last_loss());
+      if (at.mode != pass_mode::train)
+        continue;
+      for (std::size_t stage = 0; stage < stages_.size() && !std::isfinite(losses.back()); ++stage)
+        poison_.look(stages_[stage].model(), cuts_[stage], context);
+      backward(context);
     }
-    return loss / microbatches;
+    return losses;
   }
 
   step_closed train(std::uint64_t step, step_end) override {
     const double start = seconds_now();
     const step_id at{step, pass_mode::train};
-    const double loss = pass(at, spec_.training.microbatches);
+    const std::vector<double> losses = pass(at, spec_.training.microbatches);
     const bool tied = stages_.back().has_tied_replica();
     if (tied)
       stages_.front().add_tied_gradient(stages_.back().tied_replica_gradient());
     std::vector<double> squares;
-    for (const stage_state& stage : stages_)
-      std::ranges::move(stage.gradient_squares(), std::back_inserter(squares));
+    for (const stage_state& stage : stages_) {
+      const std::vector<double> sums = stage.gradient_squares();
+      poison_.look(stage.last_not_finite(sums));
+      squares.insert(squares.end(), sums.begin(), sums.end());
+    }
     const clip_decision clipped = clip_gradients(squares, spec_.optimizer.clip);
-    if (!std::isfinite(loss) || !std::isfinite(clipped.norm))
-      throw run_error("step " + std::to_string(step + 1) + ": found a loss of " + std::to_string(loss) +
-                      " and a gradient norm of " + std::to_string(clipped.norm) +
-                      ", expected finite numbers (a lower learning rate may help)");
+    const std::optional<poisoned_step> poison = find_poison(losses, clipped.norm, poison_.take());
     const double rate = learning_rate_at(spec_.optimizer, step);
     for (stage_state& stage : stages_)
-      stage.apply({step, rate, clipped.scale});
+      if (poison)
+        stage.discard_gradients();
+      else
+        stage.apply({step, rate, clipped.scale});
     if (tied)
       stages_.back().set_tied_replica(stages_.front().tied_owner_value());
-    return {at, loss, clipped.norm, rate, seconds_now() - start};
+    return {at, mean(losses), clipped.norm, rate, seconds_now() - start, poison};
   }
 
   step_closed validate(std::uint64_t step) override {
     const double start = seconds_now();
     const step_id at{step, pass_mode::evaluate};
-    return {at, pass(at, spec_.validation.microbatches), 0.0, 0.0, seconds_now() - start};
+    const double loss = mean(pass(at, spec_.validation.microbatches));
+    return {at, loss, 0.0, 0.0, seconds_now() - start};
   }
 
   std::filesystem::path save(std::uint64_t steps_done) override {
@@ -83,7 +94,7 @@ public:
                              make_optimizer(spec_.optimizer)->state_names());
     for (const stage_state& stage : stages_)
       writer.add(stage.snapshot(pool_));
-    return writer.commit(layer_count_);
+    return writer.commit(cuts_.back().last);
   }
 
   state_hashes hashes() override {
@@ -94,6 +105,11 @@ public:
   }
 
 private:
+  /// Added up in ascending order.
+  static double mean(const std::vector<double>& losses) {
+    return std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(losses.size());
+  }
+
   tensor across(tensor values) { return across_cut(std::move(values), spec_.pipeline.wire, pool_); }
 
   void forward(const pass_context& context) {
@@ -113,7 +129,8 @@ private:
 
   const run_spec& spec_;
   const data_source& data_;
-  std::int64_t layer_count_;
+  std::vector<layer_range> cuts_; ///< by stage
+  poison_watch poison_;
   tensor_pool pool_;
   std::vector<stage_state> stages_; ///< one, unless something is rounded between them
   std::vector<group_sums> groups_;  ///< by stage; none when the gradient is one sum

@@ -1,6 +1,7 @@
 #include "runtime/report.hpp"
 
 #include "model/error.hpp"
+#include "runtime/poison.hpp"
 #include "runtime/run_spec.pb.h"
 #include "runtime/run_spec_proto.hpp"
 
@@ -91,6 +92,14 @@ json stage_to_json(const stage_report& stage) {
           {"backward_weight_seconds", stage.seconds.backward_weight}};
 }
 
+json skipped_to_json(const skipped_step& skipped) {
+  const bool one_microbatch = skipped.why.source == poison_source::loss;
+  return {{"step", skipped.step},
+          {"microbatch", one_microbatch ? std::int64_t{skipped.why.microbatch} : -1},
+          {"layer", skipped.why.layer},
+          {"cause", cause_of(skipped.why)}};
+}
+
 json optional_to_json(const std::optional<double>& value) {
   return value ? json(*value) : json(nullptr);
 }
@@ -148,6 +157,7 @@ std::string to_json(const run_report& report, const std::string& version) {
                                                         return json{{"step", one.step}, {"loss", one.loss}};
                                                       })},
                          {"step_seconds", report.step_seconds},
+                         {"skipped_steps", list_to_json(report.skipped_steps, skipped_to_json)},
                          {"ranks", list_to_json(report.ranks, rank_to_json)},
                          {"stages", list_to_json(report.stages, stage_to_json)},
                          {"recoveries", list_to_json(report.recoveries, recovery_to_json)},

@@ -34,6 +34,12 @@ struct validation_point {
   double loss = 0.0;
 };
 
+/// A step that left the weights as they were.
+struct skipped_step {
+  std::uint64_t step = 0; ///< steps done after it
+  poisoned_step why;
+};
+
 /// Everything that a run reports. Plain data; the reference trainer and the actors fill the same one.
 struct run_report {
   std::string weights_sha256;
@@ -43,6 +49,7 @@ struct run_report {
   std::vector<double> gradient_norms; ///< before clipping
   std::vector<validation_point> validations;
   std::vector<double> step_seconds;
+  std::vector<skipped_step> skipped_steps;
   double tokens_per_second = 0.0;                  ///< median after warm-up
   std::optional<double> bubble_fraction;           ///< measured, median over steps; none for the reference
   std::optional<double> predicted_bubble_fraction; ///< the simulator's, from the measured times of the actions

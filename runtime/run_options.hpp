@@ -26,6 +26,7 @@ struct step_progress {
   double tokens_per_second = 0.0;
   std::optional<double> bubble_fraction; ///< none for the reference
   double seconds = 0.0;                  ///< that this step took
+  std::string skipped;                   ///< why the step left the weights as they were; empty: it did not
 };
 
 struct plan;

@@ -15,7 +15,8 @@ std::uint32_t evaluation_window(const plan& pipeline) {
 
 stage_runner::stage_runner(rank_setup setup)
     : setup_(std::move(setup)), lives_(setup_.birth.lives), outbox_(setup_.pipeline->ranks()),
-      queue_({setup_.pipeline->facts.peak_by_stage, setup_.pipeline->facts.peak_by_rank[setup_.rank]}) {
+      queue_({setup_.pipeline->facts.peak_by_stage, setup_.pipeline->facts.peak_by_rank[setup_.rank]}),
+      poison_(setup_.pipeline->stages.back().last) {
   const run_spec& spec = *setup_.spec;
   const plan& pipeline = *setup_.pipeline;
   lives_.resize(pipeline.ranks(), 1);
@@ -207,6 +208,7 @@ void stage_runner::begin_step() {
   group_gradients_.forget_before(*current_);
   tokens_.forget_before(*current_);
   targets_.forget_before(*current_);
+  poison_.forget_before(*current_);
   phase_ = phase::running;
 }
 
@@ -298,8 +300,11 @@ void stage_runner::send_report(rank_outputs& out) {
     owner->add_tied_gradient(tied_gradients_.extract(current_->step).mapped());
   step_report report{setup_.rank, setup_.birth.life, *current_, {}, usage()};
   for (const auto& [stage, state] : stages_)
-    if (copy_of(stage) == 0)
+    if (copy_of(stage) == 0) {
       report.squares.push_back({stage, state.gradient_squares()});
+      poison_.look(state.last_not_finite(report.squares.back().squares));
+    }
+  report.sightings = poison_.take();
   out.emplace_back(std::move(report));
   phase_ = phase::awaiting_decision;
 }
@@ -307,9 +312,11 @@ void stage_runner::send_report(rank_outputs& out) {
 void stage_runner::apply_decision(rank_outputs& out) {
   const step_decision decision = decisions_.extract(*current_).mapped();
   phase_ = phase::idle;
-  steps_done_ = decision.at.step + 1;
-  if (!asynchronous())
-    for (auto& [stage, state] : stages_)
+  steps_done_ = decision.at.step + (decision.verdict == step_verdict::give_up ? 0 : 1);
+  for (auto& [stage, state] : stages_)
+    if (decision.verdict != step_verdict::update)
+      state.discard_gradients();
+    else if (!asynchronous())
       state.apply({decision.at.step, decision.learning_rate, decision.gradient_scale});
   send_tied_value(decision.at, out);
   if (decision.snapshot == take_snapshot::no)

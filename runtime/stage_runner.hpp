@@ -7,6 +7,7 @@
 #include "runtime/gradient_groups.hpp"
 #include "runtime/message_box.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/poison.hpp"
 #include "runtime/recovery/outbox.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/stage_output.hpp"
@@ -220,6 +221,7 @@ private:
   credit_totals credit_; ///< given so far
   std::uint64_t dropped_ = 0;
 
+  poison_watch poison_;
   message_box<tensor> activations_;
   message_box<tensor> gradients_;
   message_box<std::vector<tensor>> group_gradients_; ///< of the other copies of this rank's stages

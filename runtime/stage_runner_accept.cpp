@@ -142,6 +142,8 @@ void stage_runner::accept(const gradient_message& in) {
   expect_shape(in.values, place, "a gradient");
   const std::uint32_t stashed = in.stage > last_stage() ? 0 : setup_.pipeline->facts.peak_by_stage[in.stage];
   admit(gradients_, place, in.values, stashed, "a gradient");
+  if (in.poisoned && !is_over(place.at))
+    poison_.suspect(place);
 }
 
 void stage_runner::accept(const group_gradient_message& in) {

@@ -4,6 +4,7 @@
 #include "runtime/stage_runner.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace troupe {
 
@@ -38,6 +39,8 @@ void stage_runner::run_forward(const placed_action& next, rank_outputs& out) {
   ++usage_.forward_passes;
   usage_.replayed_passes += setup_.birth.life > 1 && next.at.step <= setup_.birth.newest_step ? 1 : 0;
   note_stash();
+  if (stage == last_stage() && next.at.mode == pass_mode::train && !std::isfinite(model.last_loss()))
+    poison_.suspect(place);
   if (stage == last_stage())
     out.emplace_back(loss_message{setup_.rank, setup_.birth.life, next.at, microbatch, model.last_loss()});
   else
@@ -58,6 +61,9 @@ void stage_runner::run_backward(const placed_action& next, rank_outputs& out) {
     release(next, out);
     return;
   }
+  const bool poisoned = poison_.suspects(next.place());
+  if (poisoned)
+    poison_.look(model, setup_.pipeline->stages[stage], at);
   tensor output_gradient;
   if (stage != last_stage())
     output_gradient = gradients_.take(next.place());
@@ -66,7 +72,7 @@ void stage_runner::run_backward(const placed_action& next, rank_outputs& out) {
   note_stash();
   if (stage > 0)
     deliver(gradient_message{route_to(rank_of(stage - 1, microbatch)), next.at, stage - 1, microbatch,
-                             across_cut(std::move(input_gradient), setup_.spec->pipeline.wire, pool_)},
+                             across_cut(std::move(input_gradient), setup_.spec->pipeline.wire, pool_), poisoned},
             out);
   if (op == operation::backward) {
     count_in_group(next.what);

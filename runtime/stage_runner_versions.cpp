@@ -52,9 +52,11 @@ void stage_runner::send_asynchronous_report(rank_outputs& out) {
   step_report report{setup_.rank, setup_.birth.life, *current_, {}, usage()};
   for (auto& [stage, sum] : squares_) {
     std::ranges::for_each(sum, [&](double& one) { one /= updates; });
+    poison_.look(stages_.at(stage).last_not_finite(sum));
     report.squares.push_back({stage, std::move(sum)});
   }
   squares_.clear();
+  report.sightings = poison_.take();
   out.emplace_back(std::move(report));
   for (auto& [stage, state] : stages_)
     state.use_newest();

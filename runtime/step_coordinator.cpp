@@ -2,10 +2,11 @@
 
 #include "model/optimizer.hpp"
 #include "runtime/digest.hpp"
+#include "runtime/poison.hpp"
 #include "runtime/run_rules.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <iterator>
 #include <numeric>
 
 namespace troupe {
@@ -213,10 +214,6 @@ coordinator_outputs step_coordinator::accept(const loss_message& in) {
   if (!is_current(in.rank, in.source_incarnation) || step == nullptr || in.microbatch >= step->losses.size() ||
       step->losses[in.microbatch])
     return out;
-  if (!std::isfinite(in.loss))
-    throw run_error("step " + std::to_string(in.at.step + 1) + ", microbatch " + std::to_string(in.microbatch) +
-                    ": found a loss of " + std::to_string(in.loss) +
-                    ", expected a finite number (a lower learning rate may help)");
   step->losses[in.microbatch] = in.loss;
   ++step->losses_seen;
   inject(out);
@@ -234,6 +231,7 @@ coordinator_outputs step_coordinator::accept(const step_report& in) {
   note_progress_of(in, out);
   for (const stage_squares& stage : in.squares)
     step->squares[stage.stage] = stage.squares;
+  step->sightings.insert(step->sightings.end(), in.sightings.begin(), in.sightings.end());
   close_complete_steps(out);
   return out;
 }
@@ -369,9 +367,13 @@ bool step_coordinator::close_training_step(const open_step& step, double loss, c
   for (const auto& [stage, sums] : step.squares)
     squares.insert(squares.end(), sums.begin(), sums.end());
   const clip_decision clipped = clip_gradients(squares, setup_.spec->optimizer.clip);
-  if (!std::isfinite(clipped.norm))
-    throw run_error("step " + std::to_string(done) + ": found a gradient norm of " + std::to_string(clipped.norm) +
-                    ", expected a finite number (a lower learning rate may help)");
+  std::vector<double> losses;
+  std::ranges::transform(step.losses, std::back_inserter(losses), [](const auto& one) { return *one; });
+  const std::optional<poisoned_step> poison = find_poison(losses, clipped.norm, step.sightings);
+  if (poison && setup_.spec->faults.on_nan == nan_rule::stop) {
+    give_up(step, *poison, out);
+    return false;
+  }
   const double rate = learning_rate_at(setup_.spec->optimizer, step.at.step);
   steps_done_ = done;
   ended_early_ = flushes && interrupted_ && done < last_step_;
@@ -385,12 +387,30 @@ bool step_coordinator::close_training_step(const open_step& step, double loss, c
                                  .snapshot = save   ? take_snapshot::to_checkpoint
                                              : keep ? take_snapshot::to_keep
                                                     : take_snapshot::no,
+                                 .verdict = poison ? step_verdict::skip : step_verdict::update,
                                  .recovery_line = recovery_line_};
     std::ranges::find(history_, step.at, &begun_step::at)->decision = decision;
     to_all(decision, out);
   }
-  out.emplace_back(step_closed{step.at, loss, clipped.norm, rate, seconds_of(step)});
+  out.emplace_back(step_closed{step.at, loss, clipped.norm, rate, seconds_of(step), poison});
   return true;
+}
+
+/// Throws, unless a checkpoint is being written or there is a whole step of this run to be saved; then, once that is
+/// done. The stages of an asynchronous schedule have none any more.
+void step_coordinator::give_up(const open_step& step, const poisoned_step& poison, coordinator_outputs& out) {
+  if (checkpoint_in_flight_ != 0)
+    return;
+  const bool whole = steps_done_ > setup_.steps_done && !setup_.pipeline->order.asynchronous;
+  if (setup_.spec->checkpoint.directory.empty() || !whole || last_snapshot_ == steps_done_)
+    throw run_error(refusal_of(poison, step.at.step, setup_.spec->model, setup_.pipeline->stages.back().last));
+  checkpoint_in_flight_ = last_snapshot_ = steps_done_;
+  const step_decision decision{.at = step.at,
+                               .snapshot = take_snapshot::to_checkpoint,
+                               .verdict = step_verdict::give_up,
+                               .recovery_line = recovery_line_};
+  std::ranges::find(history_, step.at, &begun_step::at)->decision = decision;
+  to_all(decision, out);
 }
 
 /// From the step's opening to now, but not what passed before the step before it was closed.

@@ -55,7 +55,8 @@ public:
 
   coordinator_outputs accept(const rank_ready& in);
   coordinator_outputs accept(const credit_message& in);
-  /// Throws run_error when the loss is not finite.
+  /// These three throw run_error when a poisoned step ends the run (see faults_spec::on_nan), and when a checkpoint
+  /// directory is set not before the last whole step is saved.
   coordinator_outputs accept(const loss_message& in);
   coordinator_outputs accept(const step_report& in);
   coordinator_outputs accept(const checkpoint_committed& in);
@@ -94,7 +95,8 @@ private:
     std::vector<std::optional<double>> losses; ///< by microbatch
     std::uint32_t losses_seen = 0;
     std::map<std::uint32_t, std::vector<double>> squares; ///< by stage
-    std::vector<bool> reported;                           ///< by rank
+    std::vector<poison_sighting> sightings;
+    std::vector<bool> reported; ///< by rank
   };
 
   bool is_current(std::uint32_t rank, incarnation life) const;
@@ -119,6 +121,7 @@ private:
   void note_progress_of(const step_report& in, coordinator_outputs& out);
   void close_complete_steps(coordinator_outputs& out);
   bool close_training_step(const open_step& step, double loss, coordinator_outputs& out);
+  void give_up(const open_step& step, const poisoned_step& poison, coordinator_outputs& out);
   double seconds_of(const open_step& step);
   void open_after(const open_step& closed, coordinator_outputs& out);
   bool may_end_here();

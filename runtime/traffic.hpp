@@ -12,6 +12,7 @@
 #include <compare>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,7 @@ struct gradient_message {
   std::uint32_t stage = 0;
   std::uint32_t microbatch = 0;
   tensor values;
+  bool poisoned = false; ///< the microbatch's loss is not a finite number; see poison_watch
 };
 
 /// Between the two holders of a stage of which there are two copies: the gradients of all its parameters, summed over
@@ -115,6 +117,10 @@ struct step_opening {
 /// Whether a rank hands out a copy of its state: for restarts alone, or for a checkpoint as well.
 enum class take_snapshot { no, to_keep, to_checkpoint };
 
+/// What becomes of a step: its gradients update the weights; or, as they are not finite, they are dropped and the step
+/// is over all the same; or they are dropped and the run ends with the state that the step began with.
+enum class step_verdict { update, skip, give_up };
+
 /// Scheduler to rank, after a step that ends in a flush: how to apply the optimizer (an asynchronous schedule has done
 /// that itself), and whether to hand out a snapshot of the state after it.
 struct step_decision {
@@ -124,6 +130,7 @@ struct step_decision {
   double learning_rate = 0.0;
   take_snapshot snapshot = take_snapshot::no;
   std::uint32_t target_rank = 0;
+  step_verdict verdict = step_verdict::update;
   std::uint64_t recovery_line = 0; ///< as of step_opening
 };
 
@@ -189,6 +196,18 @@ struct stage_squares {
   std::vector<double> squares;
 };
 
+/// What of a step is not a finite number: the loss of a microbatch, or the norm of all gradients.
+enum class poison_source { loss, gradients };
+
+/// Where a rank saw numbers that are not finite. loss: the first of its layers that kept such a number from its forward
+/// pass, of the first microbatch that it saw any of. gradients: the last of its layers that has such a gradient, as
+/// backward passes run from the last layer to the first.
+struct poison_sighting {
+  poison_source source = poison_source::loss;
+  std::uint32_t microbatch = 0; ///< 0 for gradients, which are sums
+  std::int64_t layer = 0;
+};
+
 /// Rank to scheduler: all actions of the step are done. After a validation `squares` is empty.
 struct step_report {
   std::uint32_t rank = 0;
@@ -196,6 +215,7 @@ struct step_report {
   step_id at;
   std::vector<stage_squares> squares;
   rank_usage usage;
+  std::vector<poison_sighting> sightings{}; ///< at most one of each source
 };
 
 /// Rank to recorder: when the rank's actions of one step ran.
@@ -307,6 +327,16 @@ struct checkpoint_committed {
   std::string generation; ///< its directory
 };
 
+/// Why a step must not change the weights.
+struct poisoned_step {
+  poison_source source = poison_source::loss;
+  std::uint32_t microbatch = 0; ///< of a loss: the first one whose loss is not finite
+  std::int64_t layer = -1;      ///< as of a poison_sighting, over all ranks; -1: nobody saw it
+  double found = 0.0;           ///< that loss, or the norm
+
+  friend bool operator==(const poisoned_step&, const poisoned_step&) = default;
+};
+
 /// Scheduler to recorder: a step of training or a validation is over.
 struct step_closed {
   step_id at;
@@ -314,6 +344,7 @@ struct step_closed {
   double gradient_norm = 0.0; ///< before clipping; 0 for a validation
   double learning_rate = 0.0;
   double seconds = 0.0; ///< from opening to closing
+  std::optional<poisoned_step> poison{};
 };
 
 /// One restart of a rank, for the report. Times are seconds of the run's clock.

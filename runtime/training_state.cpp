@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace troupe {
 
@@ -130,11 +131,25 @@ std::vector<double> stage_state::gradient_squares() const {
   return squares;
 }
 
+std::optional<std::int64_t> stage_state::last_not_finite(const std::vector<double>& squares) const {
+  for (std::size_t index = slots_.size(); index-- > 0;)
+    if (!std::isfinite(squares[index]))
+      return slots_[index].layer;
+  return std::nullopt;
+}
+
 void stage_state::apply(const update_rule& rule) {
   for (slot& s : slots_) {
     optimizer_->update(*s.what, s.state, rule);
     s.what->gradient.fill(0.0F);
   }
+  if (tied_replica_ != nullptr)
+    tied_replica_->gradient.fill(0.0F);
+}
+
+void stage_state::discard_gradients() {
+  for (slot& s : slots_)
+    s.what->gradient.fill(0.0F);
   if (tied_replica_ != nullptr)
     tied_replica_->gradient.fill(0.0F);
 }

@@ -63,8 +63,12 @@ public:
 
   /// The sums of squares of all gradients, in layer order, replicas left out.
   std::vector<double> gradient_squares() const;
+  /// The last layer that has a square which is not finite, given those of gradient_squares().
+  std::optional<std::int64_t> last_not_finite(const std::vector<double>& squares) const;
   /// Updates all parameters but replicas, and clears all gradients.
   void apply(const update_rule& rule);
+  /// Clears all gradients and updates nothing.
+  void discard_gradients();
 
   /// Of a stage with a version_window: computes with the weights after so many updates, which must be held.
   void use_version(std::uint64_t version) { history_->use(version); }

@@ -63,11 +63,26 @@ void fill(const Message& from, proto::StageMessage& to, body_writer& out) {
 
 template <class Message>
 Message pass_in(const proto::StageMessage& from, const body_reader& in) {
-  return {.via = route_in(from.via(), in),
-          .at = step_in(from.at()),
-          .stage = stage_in(from.stage(), in),
-          .microbatch = from.microbatch(),
-          .values = in.blocks.take_tensor()};
+  Message message;
+  message.via = route_in(from.via(), in);
+  message.at = step_in(from.at());
+  message.stage = stage_in(from.stage(), in);
+  message.microbatch = from.microbatch();
+  message.values = in.blocks.take_tensor();
+  return message;
+}
+
+gradient_message to_gradient(const proto::StageMessage& from, const body_reader& in) {
+  auto message = pass_in<gradient_message>(from, in);
+  message.poisoned = from.poisoned();
+  return message;
+}
+
+/// Of all messages in this form but gradients.
+const proto::StageMessage& unpoisoned(const proto::StageMessage& message) {
+  if (message.poisoned())
+    throw protocol_error("wire: found a message marked as poisoned, expected that of gradients alone");
+  return message;
 }
 
 template <class Message>
@@ -117,7 +132,11 @@ step_report to_report(const proto::StepReport& from, const body_reader& in) {
                                .recomputed_microbatches = from.recomputed_microbatches(),
                                .forward_passes = from.forward_passes(),
                                .replayed_passes = from.replayed_passes(),
-                               .peak_outbox_bytes = from.peak_outbox_bytes()}};
+                               .peak_outbox_bytes = from.peak_outbox_bytes()},
+                     .sightings = {}};
+  for (const proto::Sighting& one : from.sightings())
+    report.sightings.push_back({choice_in(one.source(), poison_source::gradients, "source of a sighting"),
+                                one.microbatch(), layer_in(one.layer(), in)});
   for (const proto::StageSquares& one : from.squares())
     report.squares.push_back({stage_in(one.stage(), in), {one.squares().begin(), one.squares().end()}});
   return report;
@@ -180,6 +199,7 @@ step_decision to_decision(const proto::StepDecision& from, const body_reader& in
           .learning_rate = from.learning_rate(),
           .snapshot = choice_in(from.snapshot(), take_snapshot::to_checkpoint, "order to take a snapshot"),
           .target_rank = rank_in(from.target_rank(), in),
+          .verdict = choice_in(from.verdict(), step_verdict::give_up, "verdict on a step"),
           .recovery_line = from.recovery_line()};
 }
 
@@ -198,6 +218,7 @@ void encode(const activation_message& from, body_writer& out) {
 }
 void encode(const gradient_message& from, body_writer& out) {
   fill(from, *out.body().mutable_gradient(), out);
+  out.body().mutable_gradient()->set_poisoned(from.poisoned);
 }
 void encode(const tied_gradient_message& from, body_writer& out) {
   fill(from, *out.body().mutable_tied_gradient(), out);
@@ -240,6 +261,7 @@ void encode(const step_decision& from, body_writer& out) {
   to.set_snapshot(static_cast<std::uint32_t>(from.snapshot));
   to.set_target_rank(from.target_rank);
   to.set_recovery_line(from.recovery_line);
+  to.set_verdict(static_cast<std::uint32_t>(from.verdict));
 }
 
 void encode(const digest_request& from, body_writer& out) {
@@ -275,6 +297,12 @@ void encode(const step_report& from, body_writer& out) {
   to.set_forward_passes(from.usage.forward_passes);
   to.set_replayed_passes(from.usage.replayed_passes);
   to.set_peak_outbox_bytes(from.usage.peak_outbox_bytes);
+  for (const poison_sighting& one : from.sightings) {
+    proto::Sighting& sighting = *to.add_sightings();
+    sighting.set_source(static_cast<std::uint32_t>(one.source));
+    sighting.set_microbatch(one.microbatch);
+    sighting.set_layer(static_cast<std::uint64_t>(one.layer));
+  }
 }
 
 void encode(const slice_batch& from, body_writer& out) {
@@ -309,11 +337,11 @@ wire_message decode_traffic(const body_reader& in) {
   case body_kind::kTarget:
     return order_in<target_message>(body.target(), in);
   case body_kind::kActivation:
-    return pass_in<activation_message>(body.activation(), in);
+    return pass_in<activation_message>(unpoisoned(body.activation()), in);
   case body_kind::kGradient:
-    return pass_in<gradient_message>(body.gradient(), in);
+    return to_gradient(body.gradient(), in);
   case body_kind::kGroupGradient:
-    return to_group_gradient(body.group_gradient(), in);
+    return to_group_gradient(unpoisoned(body.group_gradient()), in);
   case body_kind::kTiedGradient:
     return tied_in<tied_gradient_message>(body.tied_gradient(), in);
   case body_kind::kTiedValue:

@@ -89,6 +89,41 @@ TEST_CASE("a run that stops and is resumed ends in the same weights") {
   CHECK(rest["losses"] == json({whole["losses"][2], whole["losses"][3]}));
 }
 
+TEST_CASE("a learning rate that is far too high ends the run with one line, exit code 4 and the last whole step") {
+  const scratch_directory scratch;
+  const arguments wild = {"--optimizer", "sgd", "--lr", "1e6", "--clip", "0", "--stages", "3"};
+  const std::string directory = (scratch / "run").string();
+  const program_result result =
+      run_program(small_run_in(scratch) + wild + arguments{"--quiet", "--checkpoint", directory});
+  CHECK(result.exit_code == 4);
+  CHECK_THAT(result.err, StartsWith("troupe: step 3, microbatch 0: found a loss of nan (first seen in layer ") &&
+                             Contains("), expected a finite number (a lower learning rate may help)\n"));
+  CHECK(result.out.empty());
+  const json rest = report_of(scratch, {"--resume", directory, "--on-nan", "skip"});
+  CHECK(rest["first_step"] == 2);
+  CHECK(rest["losses"] == json::parse("[null, null]"));
+}
+
+TEST_CASE("steps that are skipped are told as they go, in the summary and in the report") {
+  const scratch_directory scratch;
+  const arguments wild = {"--optimizer", "sgd", "--lr", "1e6", "--clip", "0", "--on-nan", "skip"};
+  const json reference = report_of(scratch, wild + arguments{"--schedule", "reference"});
+  REQUIRE(reference["skipped_steps"].size() == 2);
+  CHECK(reference["skipped_steps"][0]["step"] == 3);
+  CHECK(reference["skipped_steps"][0]["microbatch"] == 0);
+  CHECK(reference["skipped_steps"][0]["cause"] == "a loss of nan");
+  for (const arguments& flags : std::vector<arguments>{{"--stages", "3"}, {"--stages", "2", "--spawn", "2"}}) {
+    const json pipeline = report_of(scratch, wild + flags);
+    CHECK(pipeline["weights_sha256"] == reference["weights_sha256"]);
+    CHECK(pipeline["skipped_steps"] == reference["skipped_steps"]);
+  }
+  const program_result told = run_program(small_run_in(scratch) + wild);
+  CHECK(told.exit_code == 0);
+  CHECK_THAT(told.err, Contains("\nstep 3, microbatch 0: found a loss of nan (first seen in layer ") &&
+                           Contains("), skipped\nstep 3/4  loss nan  ") && Contains("  skipped 2  left "));
+  CHECK_THAT(told.out, Contains("\nskipped         2 of them, the last one step 4\n"));
+}
+
 TEST_CASE("a resumed run does not repeat the faults that the former one was told to make") {
   const scratch_directory scratch;
   const std::string directory = (scratch / "run").string();

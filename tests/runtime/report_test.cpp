@@ -39,6 +39,8 @@ TEST_CASE("a report has every field, with numbers as numbers") {
   report.gradient_norms = {0.5};
   report.validations = {{.step = 4, .loss = 1.5}};
   report.step_seconds = {0.25};
+  report.skipped_steps = {{4, {poison_source::loss, 2, 5, std::numeric_limits<double>::quiet_NaN()}},
+                          {7, {poison_source::gradients, 0, -1, std::numeric_limits<double>::infinity()}}};
   report.tokens_per_second = 100.0;
   report.bubble_fraction = 0.125;
   report.span_seconds = 0.5;
@@ -63,6 +65,8 @@ TEST_CASE("a report has every field, with numbers as numbers") {
     "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "losses": [2.5], "gradient_norms": [0.5],
     "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [{"step": 5, "rank": 1, "cause": "killed", "detected_ms": 500.0, "resumed_ms": 250.0, "caught_up_ms": 1000.0,
                     "replayed_microbatches": 3}],
+    "skipped_steps": [{"step": 4, "microbatch": 2, "layer": 5, "cause": "a loss of nan"},
+                      {"step": 7, "microbatch": -1, "layer": -1, "cause": "a gradient norm of inf"}],
     "stages": [{"stage": 3, "rank": 1, "first_layer": 5, "layers": 2, "forward_seconds": 0.5,
                 "backward_input_seconds": 0.25, "backward_weight_seconds": 0.125}],
     "ranks": [{"rank": 1, "node": "box:1", "stages": [1, 3], "busy_seconds": 0.5, "peak_stash_microbatches": 2,

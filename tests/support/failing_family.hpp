@@ -1,7 +1,7 @@
 // A model family whose chosen layer throws at a chosen moment.
 #pragma once
 
-#include "model/model_spec.hpp"
+#include "tests/support/changed_family.hpp"
 
 #include <stdexcept>
 #include <utility>
@@ -46,30 +46,12 @@ private:
 };
 
 /// The gpt family, but for one layer.
-class failing_family : public model_family {
+class failing_family : public changed_family {
 public:
-  failing_family(std::int64_t index, const failing_layer::trigger& fails) : index_(index), fails_(fails) {}
-
-  std::string name() const override { return gpt_.name(); }
-  void validate(const model_spec& spec) const override { gpt_.validate(spec); }
-  std::int64_t layer_count(const model_spec& spec) const override { return gpt_.layer_count(spec); }
-  layer_ptr make_layer(const model_spec& spec, std::int64_t index) const override {
-    layer_ptr made = gpt_.make_layer(spec, index);
-    return index == index_ ? std::make_unique<failing_layer>(std::move(made), fails_) : std::move(made);
-  }
-  layer_ptr make_output_layer(const model_spec& spec) const override { return gpt_.make_output_layer(spec); }
-  double forward_flops(const model_spec& spec, std::int64_t index) const override {
-    return gpt_.forward_flops(spec, index);
-  }
-  std::int64_t targets_per_sequence(const model_spec& spec) const override { return gpt_.targets_per_sequence(spec); }
-  shape activation_shape(const model_spec& spec, std::int64_t sequences) const override {
-    return gpt_.activation_shape(spec, sequences);
-  }
-
-private:
-  const model_family& gpt_ = find_family("gpt");
-  std::int64_t index_;
-  failing_layer::trigger fails_;
+  failing_family(std::int64_t index, const failing_layer::trigger& fails)
+      : changed_family([index, fails](std::int64_t made_index, layer_ptr made) -> layer_ptr {
+          return made_index == index ? std::make_unique<failing_layer>(std::move(made), fails) : std::move(made);
+        }) {}
 };
 
 } // namespace troupe::test
