@@ -8,7 +8,7 @@ packages=(
   clang-format clang-tidy                    # the house style, checked
   libcaf-dev libssl-dev libisal-dev          # the actors; SHA-256 and TLS; CRC32C
   libdnnl-dev libeigen3-dev librandom123-dev # GEMM, array expressions, counter-based random numbers
-  protobuf-compiler libprotobuf-dev          # the run spec and the checkpoint manifest
+  protobuf-compiler libprotobuf-dev          # the run spec, the manifest, the wire
   libcli11-dev libfmt-dev nlohmann-json3-dev # command line, text, JSON
   catch2 libbenchmark-dev                    # tests and benchmarks
 )

@@ -34,11 +34,13 @@ void leave(self_pointer self) {
   self->quit();
 }
 
+/// From nobody: CAF's brokers keep what reaches them after their end, and one that kept a message of its own would hold
+/// itself for ever.
 void tick_later(self_pointer self) {
-  self->delayed_send(self,
-                     std::chrono::duration_cast<std::chrono::nanoseconds>(
-                         std::chrono::duration<double>(self->state.alive->interval())),
-                     link_tick{});
+  caf::delayed_anon_send(caf::actor_cast<caf::actor>(self),
+                         std::chrono::duration_cast<std::chrono::nanoseconds>(
+                             std::chrono::duration<double>(self->state.alive->interval())),
+                         link_tick{});
 }
 
 /// Ends the connection; the owner is told once. What is written and not yet sent, such as an alert of TLS, has until
