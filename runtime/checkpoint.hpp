@@ -59,10 +59,7 @@ public:
   void read(const std::string& parameter, tensor& value, std::span<tensor> state) const override;
 
   /// Throws checkpoint_error, naming the first field that differs with both values, unless a run of `spec` continues
-  /// this checkpoint with the same result: model, data, training, optimizer, pipeline.threads_per_stage, pipeline.wire
-  /// and, when that is bf16, the cuts between stages must be equal; data.path (the file may have moved; its content is
-  /// not compared), training.steps (the learning rate depends on optimizer.decay_steps alone), training.stop_after, and
-  /// all other sections are free.
+  /// this checkpoint with the same result; see first_difference.
   void expect_same_run(const run_spec& spec) const;
 
 private:

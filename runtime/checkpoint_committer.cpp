@@ -22,18 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr auto kind = error_kind::checkpoint;
 
-/// Creates the checkpoint directory with all above it.
-void create_durably(const fs::path& directory) {
-  std::error_code reason;
-  const bool created = fs::create_directories(directory, reason);
-  if (!reason && !fs::is_directory(directory))
-    reason = std::make_error_code(std::errc::not_a_directory);
-  if (reason)
-    throw_system_error(kind, directory, "create a directory", reason.value());
-  if (created)
-    sync_directory(directory_of(directory), kind);
-}
-
 /// Removes all generations but the `keep` newest up to `step`, and what crashed writers of earlier steps left. Later
 /// generations are another run's, or of this one before it went back; they are not ours to remove.
 void remove_old(const fs::path& directory, std::uint64_t step, std::uint32_t keep) {
@@ -60,7 +48,7 @@ checkpoint_committer::checkpoint_committer(const fs::path& directory, const run_
                                                                         .state_names = std::move(state_names),
                                                                         .spec = spec,
                                                                         .versions = std::move(versions)} {
-  create_durably(directory);
+  make_directory(directory, kind);
   const fs::path unfinished = directory / unfinished_name(step);
   remove_tree(unfinished, kind);
   std::error_code reason;
