@@ -38,6 +38,7 @@ using scheduler_actor = caf::typed_actor<caf::reacts_to<introduction>,
                                          caf::reacts_to<loss_message>,         // a microbatch is through the last stage
                                          caf::reacts_to<step_report>,          // a rank has run its list
                                          caf::reacts_to<checkpoint_committed>, // the store is done
+                                         caf::reacts_to<checkpoint_failed>,    // the store has given up
                                          caf::reacts_to<digest_report>,        // a rank's hashes at the end
                                          caf::reacts_to<interrupt_message>>;   // finish the step and end
 
@@ -46,6 +47,7 @@ using recorder_actor = caf::typed_actor<caf::reacts_to<introduction>,
                                         caf::reacts_to<slice_batch>,          // when a rank's actions of a step ran
                                         caf::reacts_to<step_closed>,          // the scheduler's view of a step
                                         caf::reacts_to<checkpoint_committed>, // for the user
+                                        caf::reacts_to<checkpoint_failed>,    // for the user and the report
                                         caf::reacts_to<run_closed>>; // the end: answers the observer with run_finished
 
 /// Writes snapshots to disk on a thread of its own; nobody waits for it but the next checkpoint.
@@ -54,7 +56,7 @@ using store_actor =
                      caf::reacts_to<rank_snapshot>,     // when all ranks' are here, the checkpoint is committed
                      caf::reacts_to<layer_part>,        // the same, of a rank elsewhere, layer by layer
                      caf::reacts_to<part_written>,      // the same, of a rank that wrote it to the shared directory
-                     caf::reacts_to<layer_part_taken>>; // at a worker: the coordinator's store has it
+                     caf::reacts_to<layer_part_taken>>; // at a worker: go on, or give up
 
 /// What every actor of a run starts from; the same on every node. Outlives the actors.
 struct run_setup {

@@ -39,6 +39,7 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
       accepting<loss_message>(self),
       accepting<step_report>(self),
       accepting<checkpoint_committed>(self),
+      accepting<checkpoint_failed>(self),
       accepting<digest_report>(self),
       on<interrupt_message>(self, [self](const interrupt_message&) { self->state.coordinator->interrupt(); }),
   };

@@ -23,8 +23,10 @@ class checkpoint_writer {
 public:
   /// As checkpoint_committer's.
   checkpoint_writer(const std::filesystem::path& directory, const run_spec& spec, std::uint64_t step,
-                    const std::vector<std::string>& state_names, const std::string& versions = {})
-      : committer_(directory, spec, step, state_names, versions), parts_(directory, step, state_names) {}
+                    const std::vector<std::string>& state_names, const std::string& versions = {},
+                    disk_faults* faults = nullptr)
+      : committer_(directory, spec, step, state_names, versions, faults), parts_(directory, step, state_names, faults) {
+  }
 
   std::uint64_t step() const { return committer_.step(); }
   /// Writes one file pair for the layers of the snapshot (one pair for each contiguous run of layers). Throws
@@ -34,6 +36,8 @@ public:
   void add_part(const std::vector<manifest_layers>& part) { committer_.add(part); }
   /// See checkpoint_committer::commit.
   std::filesystem::path commit(std::int64_t layer_count) { return committer_.commit(layer_count); }
+  /// See checkpoint_committer::warning.
+  const std::string& warning() const { return committer_.warning(); }
 
 private:
   checkpoint_committer committer_;

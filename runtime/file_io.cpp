@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -174,12 +175,18 @@ void read_at(const regular_file& file, const fs::path& path, std::uint64_t offse
 void make_directory(const fs::path& directory, error_kind kind) {
   std::error_code reason;
   const bool created = fs::create_directories(directory, reason);
-  if (!reason && !fs::is_directory(directory))
+  if (std::error_code ignored; !reason && !fs::is_directory(directory, ignored))
     reason = std::make_error_code(std::errc::not_a_directory);
   if (reason)
     throw_system_error(kind, directory, "create a directory", reason.value());
   if (created)
     sync_directory(directory_of(directory), kind);
+}
+
+void create_directory(const fs::path& directory, error_kind kind, disk_faults* faults) {
+  fail_if_due(faults, disk_act::create, directory, kind);
+  if (::mkdir(directory.c_str(), 0777) != 0)
+    throw_system_error(kind, directory, "create a directory", errno);
 }
 
 void sync_directory(const fs::path& directory, error_kind kind, disk_faults* faults) {

@@ -82,6 +82,8 @@ void write_all(const file_descriptor& descriptor, std::span<const std::byte> byt
                error_kind kind, disk_faults* faults = nullptr);
 /// Makes a directory with all above it; one that is there is fine.
 void make_directory(const std::filesystem::path& directory, error_kind kind);
+/// Makes one directory, where nothing is yet.
+void create_directory(const std::filesystem::path& directory, error_kind kind, disk_faults* faults = nullptr);
 /// Makes the names in a directory durable.
 void sync_directory(const std::filesystem::path& directory, error_kind kind, disk_faults* faults = nullptr);
 void rename_path(const std::filesystem::path& from, const std::filesystem::path& to, error_kind kind,

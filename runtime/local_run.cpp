@@ -1,5 +1,7 @@
 #include "runtime/local_run.hpp"
 
+#include "model/error.hpp"
+#include "runtime/checkpoint_committer.hpp"
 #include "runtime/run_rules.hpp"
 
 #include <chrono>
@@ -10,7 +12,20 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+namespace {
+
+void save(local_trainer& trainer, std::uint64_t done, journal& log) {
+  try {
+    log.add(trainer.save(done));
+  } catch (const checkpoint_error& failure) {
+    log.add(checkpoint_failed{done, failure.what()});
+  }
+}
+
+} // namespace
+
 run_report run_locally(const run_spec& spec, const run_options& options, local_trainer& trainer, journal& log) {
+  prepare_checkpoints(spec);
   const std::uint64_t first = options.resume == nullptr ? 0 : options.resume->steps_done();
   const auto user_interrupts = [&] { return options.interrupts != nullptr && *options.interrupts > 0; };
   bool interrupted = false;
@@ -21,11 +36,8 @@ run_report run_locally(const run_spec& spec, const run_options& options, local_t
     if (joined)
       continue;
     interrupted = user_interrupts() && done < final_step(spec);
-    if (checkpoint_due(spec, done, interrupted || done == final_step(spec))) {
-      const std::filesystem::path generation = trainer.save(done);
-      if (options.on_checkpoint)
-        options.on_checkpoint(generation.string());
-    }
+    if (checkpoint_due(spec, done, interrupted || done == final_step(spec)))
+      save(trainer, done, log);
     if (validation_due(spec, done) && !interrupted)
       log.add(trainer.validate(step));
   }

@@ -24,7 +24,7 @@ class reference : public local_trainer {
 public:
   reference(const run_spec& spec, const model_family& family, const std::vector<layer_range>& cuts,
             const data_source& data, const run_options& options)
-      : spec_(spec), data_(data), layer_count_(family.layer_count(spec.model)) {
+      : spec_(spec), data_(data), disk_(options.disk), layer_count_(family.layer_count(spec.model)) {
     for (const layer_range& layers : cuts)
       stages_.emplace_back(spec, family, layers, options.resume, pool_);
     if (spec.training.gradient_groups > 1)
@@ -78,12 +78,13 @@ public:
     return {at, pass(at, spec_.validation.microbatches), 0.0, 0.0, seconds_now() - start};
   }
 
-  std::filesystem::path save(std::uint64_t steps_done) override {
+  checkpoint_committed save(std::uint64_t steps_done) override {
     checkpoint_writer writer(spec_.checkpoint.directory, spec_, steps_done,
-                             make_optimizer(spec_.optimizer)->state_names());
+                             make_optimizer(spec_.optimizer)->state_names(), {}, disk_);
     for (const stage_state& stage : stages_)
       writer.add(stage.snapshot(pool_));
-    return writer.commit(layer_count_);
+    const std::string generation = writer.commit(layer_count_).string();
+    return {steps_done, generation, writer.warning()};
   }
 
   state_hashes hashes() override {
@@ -113,6 +114,7 @@ private:
 
   const run_spec& spec_;
   const data_source& data_;
+  disk_faults* disk_;
   std::int64_t layer_count_;
   tensor_pool pool_;
   std::vector<stage_state> stages_; ///< one, unless something is rounded between them

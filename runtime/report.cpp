@@ -77,6 +77,10 @@ json stage_to_json(const stage_report& stage) {
           {"backward_weight_seconds", stage.seconds.backward_weight}};
 }
 
+json failed_to_json(const checkpoint_failed& one) {
+  return {{"steps_done", one.steps_done}, {"reason", one.reason}};
+}
+
 json optional_to_json(const std::optional<double>& value) {
   return value ? json(*value) : json(nullptr);
 }
@@ -133,6 +137,7 @@ std::string to_json(const run_report& report, const std::string& version) {
                                                       [](const validation_point& one) {
                                                         return json{{"step", one.step}, {"loss", one.loss}};
                                                       })},
+                         {"failed_checkpoints", list_to_json(report.failed_checkpoints, failed_to_json)},
                          {"step_seconds", report.step_seconds},
                          {"ranks", list_to_json(report.ranks, rank_to_json)},
                          {"stages", list_to_json(report.stages, stage_to_json)},

@@ -53,6 +53,7 @@ public:
   coordinator_outputs accept(const loss_message& in);
   coordinator_outputs accept(const step_report& in);
   coordinator_outputs accept(const checkpoint_committed& in);
+  coordinator_outputs accept(const checkpoint_failed& in);
   coordinator_outputs accept(const digest_report& in);
   /// The user wants the run to end: the step in flight is the last one, with those that were announced to follow it.
   void interrupt() { interrupted_ = true; }
@@ -104,6 +105,7 @@ private:
   void open_after(const open_step& closed, coordinator_outputs& out);
   bool may_end_here();
   void request_digests(coordinator_outputs& out);
+  void go_on_after_checkpoint(coordinator_outputs& out);
   void finish_if_complete(coordinator_outputs& out);
   template <class Order>
   void to_all(Order order, coordinator_outputs& out) const;

@@ -48,6 +48,7 @@ company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const wor
 std::optional<run_report> run_distributed(const run_spec& spec, const data_source& data, const run_options& options,
                                           const coordinator_setup_of_workers& workers) {
   const setup_ptr setup = make_setup(spec, &data, options, workers.processors);
+  prepare_checkpoints(spec); // before workers look for it
   network_config config(threads);
   caf::actor_system system(config);
   close_open_doors(system);

@@ -47,7 +47,7 @@ struct two_generations {
     CHECK(warnings.empty());
     return steps;
   }
-  scratch_directory scratch;
+  scratch_directory scratch{place_in_memory()};
   small_model model;
   fs::path older;
   fs::path newer;

@@ -83,7 +83,7 @@ public:
     CHECK(names_in(directory) == std::set<std::string>{"decisions.log"});
   }
 
-  scratch_directory scratch;
+  scratch_directory scratch{place_in_memory()};
   fs::path directory = scratch / "ckpt";
   fs::path path = directory / "decisions.log";
   run_spec spec = tiny_spec();
@@ -144,8 +144,6 @@ TEST_CASE("a decision log cut short anywhere gives every whole record, and can b
     CHECK(bits(content.decisions) == bits(first(records)));
     CHECK(content.whole_bytes == places[records]);
     CHECK(content.damage.empty() == (length == places[records]));
-    if (length % 13 != 0) // each of these waits for the disk
-      continue;
     write_bytes(run.path, cut);
     if (!content.damage.empty())
       CHECK_THAT(run.warning(), Contains("byte " + std::to_string(places[records]) + ": found "));

@@ -38,6 +38,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
   report.losses = {2.5};
   report.gradient_norms = {0.5};
   report.validations = {{.step = 4, .loss = 1.5}};
+  report.failed_checkpoints = {{.steps_done = 4, .reason = "run/x: cannot write: No space left on device"}};
   report.step_seconds = {0.25};
   report.tokens_per_second = 100.0;
   report.bubble_fraction = 0.125;
@@ -54,6 +55,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
     "tokens_per_second": 100.0, "model_flops_per_second": 1e9, "bubble_fraction": 0.125,
     "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "losses": [2.5], "gradient_norms": [0.5],
     "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [],
+    "failed_checkpoints": [{"steps_done": 4, "reason": "run/x: cannot write: No space left on device"}],
     "stages": [{"stage": 3, "rank": 1, "first_layer": 5, "layers": 2, "forward_seconds": 0.5,
                 "backward_input_seconds": 0.25, "backward_weight_seconds": 0.125}],
     "ranks": [{"rank": 1, "node": "box:1", "stages": [1, 3], "busy_seconds": 0.5, "peak_stash_microbatches": 2,
