@@ -39,6 +39,7 @@ using scheduler_actor = caf::typed_actor<caf::reacts_to<introduction>,
                                          caf::reacts_to<loss_message>,         // a microbatch is through the last stage
                                          caf::reacts_to<step_report>,          // a rank has run its list
                                          caf::reacts_to<checkpoint_committed>, // the store is done
+                                         caf::reacts_to<checkpoint_failed>,    // the store has given up
                                          caf::reacts_to<digest_report>,        // a rank's hashes at the end
                                          caf::reacts_to<rank_lost>,            // a rank is to be started again
                                          caf::reacts_to<snapshot_kept>,        // a rank's state is safe
@@ -50,6 +51,7 @@ using recorder_actor = caf::typed_actor<caf::reacts_to<introduction>,
                                         caf::reacts_to<step_closed>,          // the scheduler's view of a step
                                         caf::reacts_to<checkpoint_committed>, // for the user
                                         caf::reacts_to<rank_recovered>,       // the same
+                                        caf::reacts_to<checkpoint_failed>,    // for the user and the report
                                         caf::reacts_to<run_closed>>; // the end: answers the observer with run_finished
 
 /// Writes snapshots to disk on a thread of its own; nobody waits for it but the next checkpoint.
@@ -59,7 +61,7 @@ using store_actor =
                      caf::reacts_to<layer_part>,        // the same, of a rank elsewhere, layer by layer
                      caf::reacts_to<part_written>,      // the same, of a rank that wrote it to the shared directory
                      caf::reacts_to<run_given_up>,      // at the end: the run has failed
-                     caf::reacts_to<layer_part_taken>>; // at a worker: the coordinator's store has it
+                     caf::reacts_to<layer_part_taken>>; // at a worker: go on, or give up
 
 /// Keeps the ranks: watches them, holds their snapshots in memory, and starts them again when they die.
 using keeper_actor = caf::typed_actor<caf::reacts_to<introduction>, // begins to watch the ranks

@@ -33,11 +33,8 @@ recorder_actor::behavior_type recorder(self_pointer self, const setup_ptr& setup
                        }),
       adding<slice_batch>(self, watcher),
       adding<step_closed>(self, watcher),
-      on<checkpoint_committed>(self,
-                               [setup](const checkpoint_committed& in) {
-                                 if (setup->options->on_checkpoint)
-                                   setup->options->on_checkpoint(in.generation);
-                               }),
+      on<checkpoint_committed>(self, [self](const checkpoint_committed& in) { self->state.log->add(in); }),
+      on<checkpoint_failed>(self, [self](const checkpoint_failed& in) { self->state.log->add(in); }),
       on<rank_recovered>(self,
                          [self, setup](const rank_recovered& in) {
                            if (setup->options->on_recovery)

@@ -89,6 +89,7 @@ run_report run_pipeline(const run_spec& spec, const data_source& data, const run
   // Where passes are emulated the ranks do next to nothing, and a second thread only has to be woken.
   const std::uint32_t threads = spec.pipeline.emulated() ? 1 : usable_processors();
   const setup_ptr setup = make_setup(spec, &data, options, threads);
+  prepare_checkpoints(spec);
   expect_threads(threads);
   run_config config(threads);
   caf::actor_system system(config);

@@ -48,6 +48,7 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
       accepting<loss_message>(self),
       accepting<step_report>(self),
       accepting<checkpoint_committed>(self),
+      accepting<checkpoint_failed>(self),
       accepting<digest_report>(self),
       accepting<rank_lost>(self),
       accepting<snapshot_kept>(self),

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
+#include <variant>
 
 namespace troupe {
 
@@ -14,20 +16,33 @@ namespace {
 
 using self_pointer = store_actor::stateful_pointer<store_actor_state>;
 
-void announce(self_pointer self, const std::optional<checkpoint_committed>& done) {
-  if (!done)
-    return;
-  post(self, self->state.everyone->recorder, *done);
-  post(self, self->state.everyone->scheduler, *done);
-}
-
+/// A rank may go on with its part, or drop it, when its checkpoint is over.
 void answer(self_pointer self, const part_written& question) {
   say(caf::actor_cast<caf::actor>(self->state.everyone->ranks[question.rank]),
-      layer_part_taken{question.rank, question.steps_done});
+      layer_part_taken{question.rank, question.steps_done, !self->state.collector->wants(question.steps_done)});
+}
+
+/// The recorder first: what it is told must be in the report, which it writes when the scheduler says so.
+template <class News>
+void tell_both(self_pointer self, const News& news) {
+  post(self, self->state.everyone->recorder, news);
+  post(self, self->state.everyone->scheduler, news);
+}
+
+void announce(self_pointer self, const checkpoint_news& news) {
+  if (const auto* done = std::get_if<checkpoint_committed>(&news))
+    tell_both(self, *done);
+  if (const auto* failed = std::get_if<checkpoint_failed>(&news)) {
+    for (const part_written& waiting : std::exchange(self->state.turns, {}))
+      answer(self, waiting);
+    tell_both(self, *failed);
+  }
 }
 
 /// One rank sends its layers at a time, and one layer at a time, so that never more than one is held here.
 void take(self_pointer self, const layer_part& in) {
+  if (!self->state.collector->wants(in.steps_done))
+    return;
   std::deque<part_written>& turns = self->state.turns;
   if (turns.empty() || turns.front().rank != in.rank || turns.front().steps_done != in.steps_done)
     throw checkpoint_error(
@@ -36,7 +51,7 @@ void take(self_pointer self, const layer_part& in) {
                     in.rank, in.steps_done));
   announce(self, self->state.collector->add_layer(in.rank, in.steps_done, in.layer,
                                                   in.last ? layer_mark::last : layer_mark::more_follow));
-  if (in.last)
+  if (in.last && !turns.empty())
     turns.pop_front();
   if (!turns.empty())
     answer(self, turns.front());
@@ -46,19 +61,28 @@ void take(self_pointer self, const layer_part& in) {
 void admit(self_pointer self, const part_written& question) {
   std::deque<part_written>& turns = self->state.turns;
   if (question.steps_done > self->state.opened_steps) {
-    self->state.collector->open(self->state.opened_steps = question.steps_done);
-    turns.clear(); // of a checkpoint that was given up
+    turns.clear(); // of a checkpoint that was dropped
+    announce(self, self->state.collector->open(self->state.opened_steps = question.steps_done));
+  }
+  if (!self->state.collector->wants(question.steps_done)) {
+    announce(self, self->state.collector->leave(question.rank, question.steps_done));
+    answer(self, question);
+    return;
   }
   if (std::ranges::find(turns, question) != turns.end())
     return;
   if (self->state.route == checkpoint_route::coordinator)
     turns.push_back(question);
+  else
+    self->state.collector->admit(question.rank, question.steps_done);
   if (turns.size() <= 1)
     answer(self, question);
 }
 
 void take(self_pointer self, const part_written& in) {
-  if (in.layers.empty())
+  if (!in.problem.empty())
+    announce(self, self->state.collector->give_up(in.rank, in.steps_done, in.problem));
+  else if (in.layers.empty())
     admit(self, in);
   else
     announce(self, self->state.collector->add_part(in.rank, in.steps_done, in.layers));
@@ -79,7 +103,7 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state
                                  checkpoint_route route, const observer& watcher) {
   guard(self, watcher, "the store");
   self->state.route = route;
-  self->state.collector.emplace(setup->spec, *setup->family, setup->pipeline);
+  self->state.collector.emplace(setup->spec, *setup->family, setup->pipeline, setup->options->disk);
   return {
       on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { announce(self, self->state.collector->add(in)); }),

@@ -30,9 +30,10 @@ progress_style style_for_stderr() {
   return ::isatty(STDERR_FILENO) == 1 ? progress_style::rewritten : progress_style::lines;
 }
 
-progress::~progress() {
+void progress::end_line() {
   if (line_open_)
     fmt::print(stderr, "\n");
+  line_open_ = false;
 }
 
 bool progress::is_due(const step_progress& at) const {
@@ -73,6 +74,11 @@ void progress::show(const step_progress& at) {
   else
     fmt::print(stderr, "{}\n", line);
   std::fflush(stderr);
+}
+
+void progress::say(const std::string& line) {
+  fmt::print(stderr, "{}{}\n", line_open_ ? "\r\x1b[K" : "", line);
+  line_open_ = false;
 }
 
 std::string summary(const run_report& report, const std::string& generation) {

@@ -20,12 +20,15 @@ progress_style style_for_stderr();
 class progress {
 public:
   explicit progress(progress_style style) : style_(style) {}
-  /// Ends a rewritten line, so that what follows starts on its own.
-  ~progress();
+  ~progress() { end_line(); }
   progress(const progress&) = delete;
   progress& operator=(const progress&) = delete;
 
   void show(const step_progress& at);
+  /// Ends a rewritten line, so that what follows starts on its own.
+  void end_line();
+  /// A line of its own, whatever the style.
+  void say(const std::string& line);
   void show(const validation_point& at) { validation_ = at.loss; }
 
 private:

@@ -3,6 +3,7 @@
 #include "actors/network/distributed_run.hpp"
 #include "actors/profile.hpp"
 #include "actors/run.hpp"
+#include "cli/checkpoint_watch.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/network_flags.hpp"
@@ -15,6 +16,7 @@
 #include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
+#include "runtime/run_rules.hpp"
 #include "runtime/schedule/csv.hpp"
 #include "runtime/searched_plan.hpp"
 
@@ -201,14 +203,12 @@ file_data open_data(const run_spec& spec) {
   return {spec, find_family(spec.model.family).targets_per_sequence(spec.model)};
 }
 
-/// Throws CLI::RuntimeError with the exit code when the run was interrupted.
-void finish(const train_request& request, const run_report& report, const std::string& generation) {
+/// Prints what the run has come to.
+void conclude(const train_request& request, const run_report& report, const std::string& generation) {
   fmt::print("{}", summary(report, generation)); // first, so that a report that cannot be written takes no result along
   std::fflush(stdout);
   if (!request.report.empty())
     write_text_file(request.report, to_json(report, TROUPE_VERSION));
-  if (report.interrupted)
-    throw CLI::RuntimeError(exit_interrupted);
 }
 
 /// Where the ranks live: in this process, or with workers, which it holds on to.
@@ -295,21 +295,25 @@ void train(const train_request& request) {
   if (!spec.checkpoint.directory.empty() && spec.data.sha256.empty())
     spec.data.sha256 = data.content_sha256(); // a resumed run must find the same data
 
-  std::string generation;
-  run_report report;
-  {
-    progress shown(request.quiet ? progress_style::none : style_for_stderr());
-    const interrupt_watch interrupts;
-    const run_options options{.trace = request.trace,
-                              .timeline = request.timeline,
-                              .resume = resumed ? &*resumed : nullptr,
-                              .on_step = [&](const step_progress& at) { shown.show(at); },
-                              .on_validation = [&](const validation_point& at) { shown.show(at); },
-                              .on_checkpoint = [&](const std::string& path) { generation = path; },
-                              .interrupts = &interrupts.count()};
-    report = run(request, spec, data, options);
-  }
-  finish(request, report, generation);
+  progress shown(request.quiet ? progress_style::none : style_for_stderr());
+  std::optional<interrupt_watch> interrupts(std::in_place);
+  checkpoint_watch checkpoints(shown, final_step(spec), interrupts->count(),
+                               resumed ? std::optional(resumed->steps_done()) : std::nullopt);
+  const run_options options{.trace = request.trace,
+                            .timeline = request.timeline,
+                            .resume = resumed ? &*resumed : nullptr,
+                            .on_step = [&](const step_progress& at) { shown.show(at); },
+                            .on_validation = [&](const validation_point& at) { shown.show(at); },
+                            .on_checkpoint = [&](const checkpoint_committed& one) { checkpoints.note(one); },
+                            .on_checkpoint_failed = [&](const checkpoint_failed& one) { checkpoints.note(one); },
+                            .interrupts = &interrupts->count()};
+  const run_report report = run(request, spec, data, options);
+  interrupts.reset(); // from here on Ctrl-C ends the program
+  shown.end_line();
+  conclude(request, report, checkpoints.generation());
+  checkpoints.expect_last(report);
+  if (report.interrupted)
+    throw CLI::RuntimeError(exit_interrupted);
 }
 
 } // namespace

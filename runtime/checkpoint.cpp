@@ -7,14 +7,12 @@
 #include "runtime/manifest.hpp"
 #include "runtime/regular_file.hpp"
 #include "runtime/safetensors.hpp"
-#include "runtime/stage_cuts.hpp"
+#include "runtime/same_result.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <optional>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -102,22 +100,6 @@ std::vector<fs::path> candidates(const fs::path& directory) {
   return found;
 }
 
-/// Sections of a run spec whose fields decide the result, the fields of them that do not, and those that do elsewhere.
-bool decides_result(const std::string& field) {
-  constexpr std::array sections = {"model.", "data.", "training.", "optimizer."};
-  constexpr std::array free_fields = {"data.path", "training.steps", "training.stop_after"};
-  constexpr std::array bound_fields = {"pipeline.threads_per_stage", "pipeline.wire"};
-  const bool in_section = std::ranges::any_of(sections, [&](const char* one) { return field.starts_with(one); });
-  const auto listed = [&](const auto& list) {
-    return std::ranges::any_of(list, [&](const char* one) { return field == one; });
-  };
-  return (in_section && !listed(free_fields)) || listed(bound_fields);
-}
-
-std::string cuts_text(const std::optional<std::vector<layer_range>>& cuts) {
-  return cuts ? partition_text(*cuts) : "one that the plan decides";
-}
-
 } // namespace
 
 checkpoint checkpoint::open_latest(const fs::path& directory, std::vector<std::string>& warnings) {
@@ -164,20 +146,9 @@ void checkpoint::read(const std::string& parameter, tensor& value, std::span<ten
 }
 
 void checkpoint::expect_same_run(const run_spec& spec) const {
-  const auto refuse = [&](const std::string& field, const std::string& found, const std::string& expected) {
+  if (const auto other = first_difference(spec, spec_))
     throw checkpoint_error(fmt::format("{}: {}: found {} in this run, expected {} as in the checkpoint", path_.string(),
-                                       field, found, expected));
-  };
-  for (const std::string& field : field_names())
-    if (decides_result(field) && get_field(spec, field) != get_field(spec_, field))
-      refuse(field, get_field(spec, field), get_field(spec_, field));
-  if (spec.pipeline.wire == wire_precision::fp32)
-    return;
-  const model_family& family = find_family(spec.model.family);
-  const auto found = cuts_of(spec, family);
-  const auto expected = cuts_of(spec_, family);
-  if (!found || !expected || *found != *expected)
-    refuse("pipeline.partition", cuts_text(found), cuts_text(expected));
+                                       other->field, other->found, other->expected));
 }
 
 } // namespace troupe

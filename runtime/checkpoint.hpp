@@ -23,8 +23,10 @@ class checkpoint_writer {
 public:
   /// As checkpoint_committer's.
   checkpoint_writer(const std::filesystem::path& directory, const run_spec& spec, std::uint64_t step,
-                    const std::vector<std::string>& state_names, const std::string& versions = {})
-      : committer_(directory, spec, step, state_names, versions), parts_(directory, step, state_names) {}
+                    const std::vector<std::string>& state_names, const std::string& versions = {},
+                    disk_faults* faults = nullptr)
+      : committer_(directory, spec, step, state_names, versions, faults), parts_(directory, step, state_names, faults) {
+  }
 
   std::uint64_t step() const { return committer_.step(); }
   /// Writes one file pair for the layers of the snapshot (one pair for each contiguous run of layers). Throws
@@ -34,6 +36,8 @@ public:
   void add_part(const std::vector<manifest_layers>& part) { committer_.add(part); }
   /// See checkpoint_committer::commit.
   std::filesystem::path commit(std::int64_t layer_count) { return committer_.commit(layer_count); }
+  /// See checkpoint_committer::warning.
+  const std::string& warning() const { return committer_.warning(); }
 
 private:
   checkpoint_committer committer_;
@@ -59,10 +63,7 @@ public:
   void read(const std::string& parameter, tensor& value, std::span<tensor> state) const override;
 
   /// Throws checkpoint_error, naming the first field that differs with both values, unless a run of `spec` continues
-  /// this checkpoint with the same result: model, data, training, optimizer, pipeline.threads_per_stage, pipeline.wire
-  /// and, when that is bf16, the cuts between stages must be equal; data.path (the file may have moved; its content is
-  /// not compared), training.steps (the learning rate depends on optimizer.decay_steps alone), training.stop_after, and
-  /// all other sections are free.
+  /// this checkpoint with the same result; see first_difference.
   void expect_same_run(const run_spec& spec) const;
 
 private:

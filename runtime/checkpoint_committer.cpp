@@ -22,21 +22,9 @@ namespace fs = std::filesystem;
 
 constexpr auto kind = error_kind::checkpoint;
 
-/// Creates the checkpoint directory with all above it.
-void create_durably(const fs::path& directory) {
-  std::error_code reason;
-  const bool created = fs::create_directories(directory, reason);
-  if (!reason && !fs::is_directory(directory))
-    reason = std::make_error_code(std::errc::not_a_directory);
-  if (reason)
-    throw_system_error(kind, directory, "create a directory", reason.value());
-  if (created)
-    sync_directory(directory_of(directory), kind);
-}
-
 /// Removes all generations but the `keep` newest up to `step`, and what crashed writers of earlier steps left. Later
 /// generations are another run's, or of this one before it went back; they are not ours to remove.
-void remove_old(const fs::path& directory, std::uint64_t step, std::uint32_t keep) {
+void remove_old(const fs::path& directory, std::uint64_t step, std::uint32_t keep, disk_faults* faults) {
   const generation_list found = list_generations(directory);
   for (const std::uint64_t one : found.unfinished)
     if (one < step)
@@ -46,7 +34,7 @@ void remove_old(const fs::path& directory, std::uint64_t step, std::uint32_t kee
     if (one > step || ++kept <= keep)
       continue;
     // Renamed first: half a generation must never look like one.
-    rename_path(directory / generation_name(one), directory / unfinished_name(one), kind);
+    rename_path(directory / generation_name(one), directory / unfinished_name(one), kind, faults);
     remove_tree(directory / unfinished_name(one), kind);
   }
 }
@@ -54,19 +42,17 @@ void remove_old(const fs::path& directory, std::uint64_t step, std::uint32_t kee
 } // namespace
 
 checkpoint_committer::checkpoint_committer(const fs::path& directory, const run_spec& spec, std::uint64_t step,
-                                           std::vector<std::string> state_names, std::string versions)
-    : directory_(directory),
-      keep_(std::max<std::uint32_t>(spec.checkpoint.keep, 2)), content_{.step = step,
-                                                                        .state_names = std::move(state_names),
-                                                                        .spec = spec,
-                                                                        .versions = std::move(versions)} {
-  create_durably(directory);
+                                           std::vector<std::string> state_names, std::string versions,
+                                           disk_faults* faults)
+    : directory_(directory), keep_(std::max<std::uint32_t>(spec.checkpoint.keep, 2)),
+      faults_(faults), content_{.step = step,
+                                .state_names = std::move(state_names),
+                                .spec = spec,
+                                .versions = std::move(versions)} {
+  make_directory(directory, kind);
   const fs::path unfinished = directory / unfinished_name(step);
   remove_tree(unfinished, kind);
-  std::error_code reason;
-  fs::create_directory(unfinished, reason);
-  if (reason)
-    throw_system_error(kind, unfinished, "create a directory", reason.value());
+  create_directory(unfinished, kind, faults_);
   unfinished_ = unfinished;
 }
 
@@ -131,17 +117,26 @@ fs::path checkpoint_committer::commit(std::int64_t layer_count) {
   std::ranges::sort(content_.layers, {}, &manifest_layers::first);
   expect_complete(layer_count);
   const std::string text = to_text(content_);
-  output_file file(unfinished_ / manifest_name, kind);
+  output_file file(unfinished_ / manifest_name, kind, faults_);
   file.write(std::as_bytes(std::span(text)));
   file.sync_and_close();
-  sync_directory(unfinished_, kind);
+  sync_directory(unfinished_, kind, faults_);
   // A generation of this step that is there already was written before the run was resumed, or was damaged.
   fs::path generation = directory_ / generation_name(content_.step);
-  exchange_paths(unfinished_, generation, kind);
-  sync_directory(directory_, kind);
-  remove_tree(std::exchange(unfinished_, {}), kind);
-  remove_old(directory_, content_.step, keep_);
+  exchange_paths(unfinished_, generation, kind, faults_);
+  sync_directory(directory_, kind, faults_);
+  try {
+    remove_tree(std::exchange(unfinished_, {}), kind);
+    remove_old(directory_, content_.step, keep_, faults_);
+  } catch (const checkpoint_error& failure) { // the new one is there all the same
+    warning_ = failure.what();
+  }
   return generation;
+}
+
+void prepare_checkpoints(const run_spec& spec) {
+  if (!spec.checkpoint.directory.empty())
+    make_directory(spec.checkpoint.directory, kind);
 }
 
 } // namespace troupe

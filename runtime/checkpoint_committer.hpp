@@ -2,6 +2,7 @@
 // all layers are there.
 #pragma once
 
+#include "runtime/disk_faults.hpp"
 #include "runtime/manifest.hpp"
 #include "runtime/run_spec.hpp"
 
@@ -18,9 +19,10 @@ namespace troupe {
 class checkpoint_committer {
 public:
   /// Creates DIR and the temp directory, in which part_writer then finds its place. Throws checkpoint_error naming the
-  /// directory and the system's reason. `versions` is the versions_rule of an asynchronous schedule.
+  /// directory and the system's reason. `versions` is the versions_rule of an asynchronous schedule; `faults` may be
+  /// null.
   checkpoint_committer(const std::filesystem::path& directory, const run_spec& spec, std::uint64_t step,
-                       std::vector<std::string> state_names, std::string versions = {});
+                       std::vector<std::string> state_names, std::string versions = {}, disk_faults* faults = nullptr);
   ~checkpoint_committer();
   checkpoint_committer(const checkpoint_committer&) = delete;
   checkpoint_committer& operator=(const checkpoint_committer&) = delete;
@@ -33,6 +35,9 @@ public:
   /// Writes the manifest, makes the generation visible and removes generations beyond spec.checkpoint.keep. Throws
   /// checkpoint_error unless layers 0..layer_count-1 have each been added once. Returns the generation's directory.
   std::filesystem::path commit(std::int64_t layer_count);
+  /// After commit(): why older generations could not be removed; empty when nothing was in the way. The next commit
+  /// tries again.
+  const std::string& warning() const { return warning_; }
 
 private:
   std::string where() const;
@@ -43,8 +48,14 @@ private:
   std::filesystem::path directory_;
   std::filesystem::path unfinished_; ///< empty once committed
   std::uint32_t keep_;
+  disk_faults* faults_;
+  std::string warning_;
   manifest content_;
   std::set<std::string> parameters_; ///< of all layers so far
 };
+
+/// Makes the directory of a run's checkpoints, if it has one, so that a place where there can be none ends the run
+/// before it begins. Throws checkpoint_error.
+void prepare_checkpoints(const run_spec& spec);
 
 } // namespace troupe

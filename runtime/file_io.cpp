@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -23,6 +24,25 @@ auto retried(const Call& call) {
   while (result < 0 && errno == EINTR)
     result = call();
   return result;
+}
+
+const char* word_of(disk_act act) {
+  switch (act) {
+  case disk_act::create:
+    return "create";
+  case disk_act::write:
+    return "write";
+  case disk_act::sync:
+    return "sync";
+  case disk_act::rename:
+    break;
+  }
+  return "rename";
+}
+
+void fail_if_due(disk_faults* faults, disk_act act, const fs::path& path, error_kind kind) {
+  if (const int code = faults == nullptr ? 0 : faults->fault(act, path); code != 0)
+    throw_system_error(kind, path, word_of(act), code);
 }
 
 int open_or_throw(const fs::path& path, int flags, error_kind kind, const std::string& act) {
@@ -81,7 +101,11 @@ int file_descriptor::close() {
 }
 
 void write_all(const file_descriptor& descriptor, std::span<const std::byte> bytes, const fs::path& path,
-               error_kind kind) {
+               error_kind kind, disk_faults* faults) {
+  if (const int code = faults == nullptr ? 0 : faults->fault(disk_act::write, path); code != 0) {
+    write_all(descriptor, bytes.first(bytes.size() / 2), path, kind);
+    throw_system_error(kind, path, "write", code);
+  }
   while (!bytes.empty()) {
     const std::size_t wanted = std::min(bytes.size(), largest_transfer);
     const ssize_t written = retried([&] { return ::write(descriptor.number(), bytes.data(), wanted); });
@@ -91,15 +115,18 @@ void write_all(const file_descriptor& descriptor, std::span<const std::byte> byt
   }
 }
 
-output_file::output_file(fs::path path, error_kind kind)
-    : path_(std::move(path)), kind_(kind),
-      descriptor_(open_or_throw(path_, O_WRONLY | O_CREAT | O_TRUNC, kind, "create")) {}
+output_file::output_file(fs::path path, error_kind kind, disk_faults* faults)
+    : path_(std::move(path)), kind_(kind), faults_(faults), descriptor_([&] {
+        fail_if_due(faults, disk_act::create, path_, kind);
+        return open_or_throw(path_, O_WRONLY | O_CREAT | O_TRUNC, kind, "create");
+      }()) {}
 
 void output_file::write(std::span<const std::byte> bytes) {
-  write_all(descriptor_, bytes, path_, kind_);
+  write_all(descriptor_, bytes, path_, kind_, faults_);
 }
 
 void output_file::sync_and_close() {
+  fail_if_due(faults_, disk_act::sync, path_, kind_);
   sync_descriptor(descriptor_, path_, kind_);
   close_or_throw(descriptor_, path_, kind_);
 }
@@ -145,7 +172,25 @@ void read_at(const regular_file& file, const fs::path& path, std::uint64_t offse
   }
 }
 
-void sync_directory(const fs::path& directory, error_kind kind) {
+void make_directory(const fs::path& directory, error_kind kind) {
+  std::error_code reason;
+  const bool created = fs::create_directories(directory, reason);
+  if (std::error_code ignored; !reason && !fs::is_directory(directory, ignored))
+    reason = std::make_error_code(std::errc::not_a_directory);
+  if (reason)
+    throw_system_error(kind, directory, "create a directory", reason.value());
+  if (created)
+    sync_directory(directory_of(directory), kind);
+}
+
+void create_directory(const fs::path& directory, error_kind kind, disk_faults* faults) {
+  fail_if_due(faults, disk_act::create, directory, kind);
+  if (::mkdir(directory.c_str(), 0777) != 0)
+    throw_system_error(kind, directory, "create a directory", errno);
+}
+
+void sync_directory(const fs::path& directory, error_kind kind, disk_faults* faults) {
+  fail_if_due(faults, disk_act::sync, directory, kind);
   const file_descriptor descriptor(open_or_throw(directory, O_RDONLY | O_DIRECTORY, kind, "open"));
   // Some network file systems cannot sync a directory and say so with EINVAL; on them a rename is as durable as it
   // gets.
@@ -153,14 +198,16 @@ void sync_directory(const fs::path& directory, error_kind kind) {
     throw_system_error(kind, directory, "sync", errno);
 }
 
-void rename_path(const fs::path& from, const fs::path& to, error_kind kind) {
+void rename_path(const fs::path& from, const fs::path& to, error_kind kind, disk_faults* faults) {
+  fail_if_due(faults, disk_act::rename, to, kind);
   if (::rename(from.c_str(), to.c_str()) != 0)
     throw_system_error(kind, to, "rename " + from.filename().string() + " to it", errno);
 }
 
-void exchange_paths(const fs::path& from, const fs::path& to, error_kind kind) {
+void exchange_paths(const fs::path& from, const fs::path& to, error_kind kind, disk_faults* faults) {
   if (std::error_code ignored; fs::symlink_status(to, ignored).type() == fs::file_type::not_found)
-    return rename_path(from, to, kind);
+    return rename_path(from, to, kind, faults);
+  fail_if_due(faults, disk_act::rename, to, kind);
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0)
     return;
   if (errno != EINVAL && errno != ENOSYS)

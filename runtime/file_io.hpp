@@ -1,8 +1,10 @@
 // Files as checkpoints and reports need them: written through to the disk, replaced whole or not at all, read in
-// full. Every error is of the kind that the caller names, and says path and the system's reason.
+// full. Every error is of the kind that the caller names, and says path and the system's reason. `faults` may make acts
+// fail; null: none.
 #pragma once
 
 #include "model/error.hpp"
+#include "runtime/disk_faults.hpp"
 #include "runtime/regular_file.hpp"
 
 #include <cstddef>
@@ -40,7 +42,7 @@ private:
 /// A file that is written from start to end. Creates it, or empties the one that is there.
 class output_file {
 public:
-  output_file(std::filesystem::path path, error_kind kind);
+  output_file(std::filesystem::path path, error_kind kind, disk_faults* faults = nullptr);
   void write(std::span<const std::byte> bytes);
   /// Returns once the disk has everything.
   void sync_and_close();
@@ -48,6 +50,7 @@ public:
 private:
   std::filesystem::path path_;
   error_kind kind_;
+  disk_faults* faults_;
   file_descriptor descriptor_;
 };
 
@@ -76,13 +79,19 @@ void read_at(const regular_file& file, const std::filesystem::path& path, std::u
              std::span<std::byte> out, error_kind kind);
 /// Writes all bytes to an open descriptor; `path` is for the message.
 void write_all(const file_descriptor& descriptor, std::span<const std::byte> bytes, const std::filesystem::path& path,
-               error_kind kind);
+               error_kind kind, disk_faults* faults = nullptr);
+/// Makes a directory with all above it; one that is there is fine.
+void make_directory(const std::filesystem::path& directory, error_kind kind);
+/// Makes one directory, where nothing is yet.
+void create_directory(const std::filesystem::path& directory, error_kind kind, disk_faults* faults = nullptr);
 /// Makes the names in a directory durable.
-void sync_directory(const std::filesystem::path& directory, error_kind kind);
-void rename_path(const std::filesystem::path& from, const std::filesystem::path& to, error_kind kind);
+void sync_directory(const std::filesystem::path& directory, error_kind kind, disk_faults* faults = nullptr);
+void rename_path(const std::filesystem::path& from, const std::filesystem::path& to, error_kind kind,
+                 disk_faults* faults = nullptr);
 /// Gives `to` what `from` names; what was at `to`, if anything, is afterwards at `from`. There is no moment without a
 /// `to` where the file system can exchange two names (Linux ones can, most network ones cannot).
-void exchange_paths(const std::filesystem::path& from, const std::filesystem::path& to, error_kind kind);
+void exchange_paths(const std::filesystem::path& from, const std::filesystem::path& to, error_kind kind,
+                    disk_faults* faults = nullptr);
 /// Removes a tree; one that is not there is fine.
 void remove_tree(const std::filesystem::path& path, error_kind kind);
 /// The directory that a path's last part is in; "." for a plain name.

@@ -66,6 +66,17 @@ void journal::add(const run_closed& in) {
   end_ = in;
 }
 
+void journal::add(const checkpoint_committed& in) {
+  if (setup_.options->on_checkpoint)
+    setup_.options->on_checkpoint(in);
+}
+
+void journal::add(const checkpoint_failed& in) {
+  report_.failed_checkpoints.push_back(in);
+  if (setup_.options->on_checkpoint_failed)
+    setup_.options->on_checkpoint_failed(in);
+}
+
 void journal::tell_complete_steps() {
   while (!pending_.empty()) {
     const auto& [at, first] = *pending_.begin();

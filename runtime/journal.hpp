@@ -41,6 +41,9 @@ public:
   void add(const slice_batch& in);
   void add(const step_closed& in);
   void add(const run_closed& in);
+  /// Tells the user at once.
+  void add(const checkpoint_committed& in);
+  void add(const checkpoint_failed& in);
 
   /// True once the run is over and every step of it was told.
   bool complete() const { return end_.has_value() && pending_.empty(); }

@@ -1,6 +1,7 @@
 #include "runtime/local_run.hpp"
 
 #include "model/error.hpp"
+#include "runtime/checkpoint_committer.hpp"
 #include "runtime/poison.hpp"
 #include "runtime/run_rules.hpp"
 
@@ -18,20 +19,21 @@ std::uint64_t first_step(const run_options& options) {
   return options.resume == nullptr ? 0 : options.resume->steps_done();
 }
 
-/// Writes a checkpoint and tells the user.
-void save(local_trainer& trainer, std::uint64_t steps_done, const run_options& options) {
-  const std::filesystem::path generation = trainer.save(steps_done);
-  if (options.on_checkpoint)
-    options.on_checkpoint(generation.string());
+void save(local_trainer& trainer, std::uint64_t done, journal& log) {
+  try {
+    log.add(trainer.save(done));
+  } catch (const checkpoint_error& failure) {
+    log.add(checkpoint_failed{done, failure.what()});
+  }
 }
 
 /// Ends the run with the state that the step began with.
-[[noreturn]] void give_up(const run_spec& spec, const run_options& options, local_trainer& trainer,
+[[noreturn]] void give_up(const run_spec& spec, const run_options& options, local_trainer& trainer, journal& log,
                           const step_closed& closed) {
   const std::uint64_t done = closed.at.step;
   const bool whole = done > first_step(options) && !trainer.carries_on();
   if (!spec.checkpoint.directory.empty() && whole && !checkpoint_due(spec, done, false))
-    save(trainer, done, options);
+    save(trainer, done, log);
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
   throw run_error(refusal_of(*closed.poison, done, spec.model, family.layer_count(spec.model)));
 }
@@ -39,6 +41,7 @@ void save(local_trainer& trainer, std::uint64_t steps_done, const run_options& o
 } // namespace
 
 run_report run_locally(const run_spec& spec, const run_options& options, local_trainer& trainer, journal& log) {
+  prepare_checkpoints(spec);
   const auto user_interrupts = [&] { return options.interrupts != nullptr && *options.interrupts > 0; };
   bool interrupted = false;
   for (std::uint64_t step = first_step(options); step < final_step(spec) && !interrupted; ++step) {
@@ -46,13 +49,13 @@ run_report run_locally(const run_spec& spec, const run_options& options, local_t
     const bool joined = trainer.carries_on() && may_carry_on(spec, done) && !user_interrupts();
     const step_closed closed = trainer.train(step, joined ? step_end::carry_on : step_end::flush);
     if (closed.poison && spec.faults.on_nan == nan_rule::stop)
-      give_up(spec, options, trainer, closed);
+      give_up(spec, options, trainer, log, closed);
     log.add(closed);
     if (joined)
       continue;
     interrupted = user_interrupts() && done < final_step(spec);
     if (checkpoint_due(spec, done, interrupted || done == final_step(spec)))
-      save(trainer, done, options);
+      save(trainer, done, log);
     if (validation_due(spec, done) && !interrupted)
       log.add(trainer.validate(step));
   }

@@ -9,7 +9,6 @@
 #include "runtime/traffic.hpp"
 
 #include <cstdint>
-#include <filesystem>
 
 namespace troupe {
 
@@ -27,8 +26,8 @@ public:
   /// step says so and leaves the weights as they were; but those of a trainer that carries on are lost.
   virtual step_closed train(std::uint64_t step, step_end end) = 0;
   virtual step_closed validate(std::uint64_t step) = 0;
-  /// Writes a checkpoint; returns the generation's directory.
-  virtual std::filesystem::path save(std::uint64_t steps_done) = 0;
+  /// Writes a checkpoint. Throws checkpoint_error when the disk refuses.
+  virtual checkpoint_committed save(std::uint64_t steps_done) = 0;
   virtual state_hashes hashes() = 0;
 };
 

@@ -87,12 +87,8 @@ void expect_distinct(const std::vector<std::string>& names, std::set<std::string
 }
 
 run_spec to_spec(const proto::RunSpec& message, const std::string& name) {
-  // A field that an older version did not write has its default.
-  proto::RunSpec full;
-  to_message({}, full);
-  full.MergeFrom(message);
   try {
-    return from_message(full);
+    return from_older_message(message);
   } catch (const spec_error& failure) {
     refuse(name, "spec: " + printable(failure.what(), 300));
   }

@@ -31,8 +31,9 @@ namespace {
 class interpreter : public local_trainer {
 public:
   interpreter(const run_spec& spec, const model_family& family, const plan& pipeline, const data_source& data,
-              const checkpoint* start)
-      : spec_(spec), pipeline_(pipeline), data_(data), poison_(pipeline.stages.back().last) {
+              const run_options& options)
+      : spec_(spec), pipeline_(pipeline), data_(data), poison_(pipeline.stages.back().last), disk_(options.disk) {
+    const checkpoint* const start = options.resume;
     const std::uint64_t done = start == nullptr ? 0 : start->steps_done();
     for (std::uint32_t copy = 0; copy < order().copies(); ++copy)
       for (std::uint32_t stage = 0; stage < order().stages(); ++stage)
@@ -79,14 +80,15 @@ public:
     return {at, loss / spec_.validation.microbatches, 0.0, 0.0, seconds_now() - begin};
   }
 
-  std::filesystem::path save(std::uint64_t steps_done) override {
+  checkpoint_committed save(std::uint64_t steps_done) override {
     checkpoint_writer writer(spec_.checkpoint.directory, spec_, steps_done,
-                             snapshot_state_names(spec_.optimizer, order()), versions_rule(pipeline_));
+                             snapshot_state_names(spec_.optimizer, order()), versions_rule(pipeline_), disk_);
     for (stage_state& stage : copy(0)) {
       stage.use_newest();
       writer.add(stage.snapshot(pool_));
     }
-    return writer.commit(pipeline_.stages.back().last);
+    const std::string generation = writer.commit(pipeline_.stages.back().last).string();
+    return {steps_done, generation, writer.warning()};
   }
 
   state_hashes hashes() override {
@@ -288,6 +290,7 @@ private:
   const plan& pipeline_;
   const data_source& data_;
   poison_watch poison_;
+  disk_faults* disk_;
   tensor_pool pool_;
   std::vector<stage_state> stages_; ///< copy after copy
   std::vector<group_sums> groups_;  ///< by stage; none when each copy adds up a single group
@@ -316,7 +319,7 @@ run_report run_one_thread(const run_spec& wanted, const data_source& data, const
                .options = &options,
                .first_step = options.resume == nullptr ? 0 : options.resume->steps_done()});
   set_gemm_threads(static_cast<int>(spec.pipeline.threads_per_stage));
-  interpreter trainer(spec, family, pipeline, data, options.resume);
+  interpreter trainer(spec, family, pipeline, data, options);
   return run_locally(spec, options, trainer, log);
 }
 

@@ -51,6 +51,7 @@ void part_rules::expect_part(std::uint32_t rank, const std::vector<manifest_laye
     if (one.parameters != names)
       refuse(rank, fmt::format("{} with {} parameters", found, one.parameters.size()),
              fmt::format("{} by the model's names and in its order", names.size()));
+    expect_own_files(one, fmt::format("rank {}'s part of a checkpoint", rank));
   }
   if (next < own.size())
     refuse(rank, "no more files", due());

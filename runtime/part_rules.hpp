@@ -25,7 +25,8 @@ public:
   /// copies alone.
   const std::vector<std::int64_t>& layers_of(std::uint32_t rank) const { return layers_[rank]; }
 
-  /// Throws checkpoint_error unless the files hold all parameters of the rank's layers, each layer once, ascending.
+  /// Throws checkpoint_error unless the files hold all parameters of the rank's layers, each layer once, ascending, and
+  /// have the names that they must have.
   void expect_part(std::uint32_t rank, const std::vector<manifest_layers>& part) const;
   /// Throws checkpoint_error unless the layer has the model's parameters in their shapes, each with its state.
   void expect_layer(std::uint32_t rank, const layer_snapshot& layer) const;

@@ -17,21 +17,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-manifest_file write_file(const fs::path& directory, const std::string& name, const std::vector<named_tensor>& tensors) {
-  const written_file written = write_safetensors(directory / name, tensors, {{"format", "pt"}});
+manifest_file write_file(const fs::path& directory, const std::string& name, const std::vector<named_tensor>& tensors,
+                         disk_faults* faults) {
+  const written_file written = write_safetensors(directory / name, tensors, {{"format", "pt"}}, faults);
   return {.name = name, .bytes = written.bytes, .sha256 = written.sha256};
 }
 
 } // namespace
 
-part_writer::part_writer(const fs::path& directory, std::uint64_t step, std::vector<std::string> state_names)
-    : unfinished_(directory / unfinished_name(step)), state_names_(std::move(state_names)) {}
-
-std::vector<manifest_layers> part_writer::write(const std::vector<layer_snapshot>& layers) const {
-  if (std::error_code ignored; !fs::is_directory(unfinished_, ignored))
+void expect_shared_directory(const fs::path& directory) {
+  if (std::error_code ignored; !fs::is_directory(directory, ignored))
     throw checkpoint_error(fmt::format("{}: found no such directory, expected the one that the run's coordinator has "
                                        "made, as checkpoint.directory is one place for all",
-                                       unfinished_.string()));
+                                       directory.string()));
+}
+
+part_writer::part_writer(const fs::path& directory, std::uint64_t step, std::vector<std::string> state_names,
+                         disk_faults* faults)
+    : unfinished_(directory / unfinished_name(step)), state_names_(std::move(state_names)), faults_(faults) {}
+
+std::vector<manifest_layers> part_writer::write(const std::vector<layer_snapshot>& layers) const {
+  expect_shared_directory(unfinished_);
   layer_run sorted;
   for (const layer_snapshot& one : layers) {
     TROUPE_CHECK(one.layer >= 0, "layers count from 0");
@@ -46,7 +52,7 @@ std::vector<manifest_layers> part_writer::write(const std::vector<layer_snapshot
     written.push_back(write_run({begin, end}));
     begin = end;
   }
-  sync_directory(unfinished_, error_kind::checkpoint);
+  sync_directory(unfinished_, error_kind::checkpoint, faults_);
   return written;
 }
 
@@ -62,8 +68,9 @@ manifest_layers part_writer::write_run(const layer_run& run) const {
       for (std::size_t index = 0; index < one.state.size(); ++index)
         optimizer.push_back({one.name + "." + state_names_[index], one.state[index]});
     }
-  described.weights = write_file(unfinished_, weights_file_name(described.first, described.last), weights);
-  described.optimizer = write_file(unfinished_, optimizer_file_name(described.first, described.last), optimizer);
+  described.weights = write_file(unfinished_, weights_file_name(described.first, described.last), weights, faults_);
+  described.optimizer =
+      write_file(unfinished_, optimizer_file_name(described.first, described.last), optimizer, faults_);
   return described;
 }
 

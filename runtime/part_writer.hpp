@@ -2,6 +2,7 @@
 // in another process than the one that commits the checkpoint, as long as both see the directory.
 #pragma once
 
+#include "runtime/disk_faults.hpp"
 #include "runtime/manifest.hpp"
 #include "runtime/traffic.hpp"
 
@@ -14,8 +15,9 @@ namespace troupe {
 
 class part_writer {
 public:
-  /// Of the generation of `step` that a checkpoint_committer has begun below `directory`.
-  part_writer(const std::filesystem::path& directory, std::uint64_t step, std::vector<std::string> state_names);
+  /// Of the generation of `step` that a checkpoint_committer has begun below `directory`. `faults` may be null.
+  part_writer(const std::filesystem::path& directory, std::uint64_t step, std::vector<std::string> state_names,
+              disk_faults* faults = nullptr);
 
   /// Writes one file pair for each contiguous run of layers, and returns once the disk has them. Throws
   /// checkpoint_error when nobody has begun the generation there, or the disk refuses.
@@ -27,6 +29,10 @@ private:
 
   std::filesystem::path unfinished_;
   std::vector<std::string> state_names_;
+  disk_faults* faults_;
 };
+
+/// Throws checkpoint_error unless there is a directory that a run's coordinator can have made.
+void expect_shared_directory(const std::filesystem::path& directory);
 
 } // namespace troupe

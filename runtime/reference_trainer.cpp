@@ -27,7 +27,7 @@ class reference : public local_trainer {
 public:
   reference(const run_spec& spec, const model_family& family, const std::vector<layer_range>& cuts,
             const data_source& data, const run_options& options)
-      : spec_(spec), data_(data), cuts_(cuts), poison_(cuts.back().last) {
+      : spec_(spec), data_(data), cuts_(cuts), poison_(cuts.back().last), disk_(options.disk) {
     for (const layer_range& layers : cuts)
       stages_.emplace_back(spec, family, layers, options.resume, pool_);
     if (spec.training.gradient_groups > 1)
@@ -89,12 +89,13 @@ public:
     return {at, loss, 0.0, 0.0, seconds_now() - start};
   }
 
-  std::filesystem::path save(std::uint64_t steps_done) override {
+  checkpoint_committed save(std::uint64_t steps_done) override {
     checkpoint_writer writer(spec_.checkpoint.directory, spec_, steps_done,
-                             make_optimizer(spec_.optimizer)->state_names());
+                             make_optimizer(spec_.optimizer)->state_names(), {}, disk_);
     for (const stage_state& stage : stages_)
       writer.add(stage.snapshot(pool_));
-    return writer.commit(cuts_.back().last);
+    const std::string generation = writer.commit(cuts_.back().last).string();
+    return {steps_done, generation, writer.warning()};
   }
 
   state_hashes hashes() override {
@@ -131,6 +132,7 @@ private:
   const data_source& data_;
   std::vector<layer_range> cuts_; ///< by stage
   poison_watch poison_;
+  disk_faults* disk_;
   tensor_pool pool_;
   std::vector<stage_state> stages_; ///< one, unless something is rounded between them
   std::vector<group_sums> groups_;  ///< by stage; none when the gradient is one sum

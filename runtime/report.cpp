@@ -100,6 +100,10 @@ json skipped_to_json(const skipped_step& skipped) {
           {"cause", cause_of(skipped.why)}};
 }
 
+json failed_to_json(const checkpoint_failed& one) {
+  return {{"steps_done", one.steps_done}, {"reason", one.reason}};
+}
+
 json optional_to_json(const std::optional<double>& value) {
   return value ? json(*value) : json(nullptr);
 }
@@ -156,6 +160,7 @@ std::string to_json(const run_report& report, const std::string& version) {
                                                       [](const validation_point& one) {
                                                         return json{{"step", one.step}, {"loss", one.loss}};
                                                       })},
+                         {"failed_checkpoints", list_to_json(report.failed_checkpoints, failed_to_json)},
                          {"step_seconds", report.step_seconds},
                          {"skipped_steps", list_to_json(report.skipped_steps, skipped_to_json)},
                          {"ranks", list_to_json(report.ranks, rank_to_json)},

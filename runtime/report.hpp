@@ -48,6 +48,7 @@ struct run_report {
   std::vector<double> losses;         ///< mean loss of each step, from first_step
   std::vector<double> gradient_norms; ///< before clipping
   std::vector<validation_point> validations;
+  std::vector<checkpoint_failed> failed_checkpoints;
   std::vector<double> step_seconds;
   std::vector<skipped_step> skipped_steps;
   double tokens_per_second = 0.0;                  ///< median after warm-up

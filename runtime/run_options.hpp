@@ -4,6 +4,7 @@
 
 #include "model/model_spec.hpp"
 #include "runtime/checkpoint.hpp"
+#include "runtime/disk_faults.hpp"
 #include "runtime/report.hpp"
 
 #include <atomic>
@@ -38,11 +39,13 @@ struct run_options {
   const checkpoint* resume = nullptr;  ///< where to go on from; null: from the seed
   std::function<void(const step_progress&)> on_step = {};
   std::function<void(const validation_point&)> on_validation = {};
-  std::function<void(const std::string& generation)> on_checkpoint = {}; ///< the path of a committed generation
   std::function<void(const rank_recovery&)> on_recovery = {}; ///< a rank has died, and its successor has caught up
+  std::function<void(const checkpoint_committed&)> on_checkpoint = {};
+  std::function<void(const checkpoint_failed&)> on_checkpoint_failed = {}; ///< the run goes on without it
   const std::atomic<int>* interrupts = nullptr; ///< above 0: finish the step, write a checkpoint if asked for, return
   const plan* pipeline = nullptr;               ///< null: what make_plan makes of the spec
   const model_family* family = nullptr;         ///< null: the built-in family that the spec names
+  disk_faults* disk = nullptr;                  ///< failures to make up where checkpoints are written; null: none
 };
 
 } // namespace troupe

@@ -183,4 +183,11 @@ run_spec from_message(const proto::RunSpec& message) {
           .faults = read_faults(message.faults())};
 }
 
+run_spec from_older_message(const proto::RunSpec& message) {
+  proto::RunSpec full;
+  to_message({}, full);
+  full.MergeFrom(message);
+  return from_message(full);
+}
+
 } // namespace troupe

@@ -15,5 +15,7 @@ void to_message(const run_spec& spec, proto::RunSpec& out);
 /// The struct for a message that has every field. Throws spec_error when a choice ("data.tokens", "pipeline.recompute")
 /// is none of its words, listing them.
 run_spec from_message(const proto::RunSpec& message);
+/// The same for a message of a file that an older version may have written: a field that it lacks has its default.
+run_spec from_older_message(const proto::RunSpec& message);
 
 } // namespace troupe

@@ -189,8 +189,8 @@ std::string header_text(const std::vector<named_tensor>& tensors, const std::map
 } // namespace
 
 written_file write_safetensors(const fs::path& path, const std::vector<named_tensor>& tensors,
-                               const std::map<std::string, std::string>& metadata) {
-  output_file file(path, error_kind::checkpoint);
+                               const std::map<std::string, std::string>& metadata, disk_faults* faults) {
+  output_file file(path, error_kind::checkpoint, faults);
   sha256_stream digest;
   written_file result;
   const auto append = [&](std::span<const std::byte> bytes) {

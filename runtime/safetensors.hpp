@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/tensor.hpp"
+#include "runtime/disk_faults.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -18,13 +19,13 @@ struct named_tensor {
 };
 
 /// Writes the tensors as F32 in the given order, syncs the file, and returns its size and SHA-256 (hex). Throws
-/// checkpoint_error naming the path and the system's reason.
+/// checkpoint_error naming the path and the system's reason. `faults` may be null.
 struct written_file {
   std::uint64_t bytes = 0;
   std::string sha256;
 };
 written_file write_safetensors(const std::filesystem::path& path, const std::vector<named_tensor>& tensors,
-                               const std::map<std::string, std::string>& metadata);
+                               const std::map<std::string, std::string>& metadata, disk_faults* faults = nullptr);
 
 /// An opened file; every length, offset, shape product and name in its header has been checked before use.
 class safetensors_file {

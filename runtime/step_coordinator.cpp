@@ -238,12 +238,25 @@ coordinator_outputs step_coordinator::accept(const step_report& in) {
 
 coordinator_outputs step_coordinator::accept(const checkpoint_committed& in) {
   coordinator_outputs out;
+  if (in.steps_done == checkpoint_in_flight_)
+    go_on_after_checkpoint(out);
+  return out;
+}
+
+/// What was to be saved is not: a run that is interrupted in the validation after it does not end there.
+coordinator_outputs step_coordinator::accept(const checkpoint_failed& in) {
+  coordinator_outputs out;
   if (in.steps_done != checkpoint_in_flight_)
     return out;
+  last_snapshot_ = 0;
+  go_on_after_checkpoint(out);
+  return out;
+}
+
+void step_coordinator::go_on_after_checkpoint(coordinator_outputs& out) {
   checkpoint_in_flight_ = 0;
   close_complete_steps(out);
   finish_if_complete(out);
-  return out;
 }
 
 void step_coordinator::open(const step_id& at, coordinator_outputs& out) {

@@ -60,6 +60,7 @@ public:
   coordinator_outputs accept(const loss_message& in);
   coordinator_outputs accept(const step_report& in);
   coordinator_outputs accept(const checkpoint_committed& in);
+  coordinator_outputs accept(const checkpoint_failed& in);
   coordinator_outputs accept(const digest_report& in);
   coordinator_outputs accept(const snapshot_kept& in);
   /// Throws run_error when a rank's death is the end of the run.
@@ -126,6 +127,7 @@ private:
   void open_after(const open_step& closed, coordinator_outputs& out);
   bool may_end_here();
   void request_digests(coordinator_outputs& out);
+  void go_on_after_checkpoint(coordinator_outputs& out);
   void finish_if_complete(coordinator_outputs& out);
   template <class Order>
   void to_rank(std::uint32_t rank, Order order, coordinator_outputs& out) const;

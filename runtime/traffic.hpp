@@ -321,10 +321,18 @@ struct recovery_line_message {
   std::uint64_t steps_done = 0;
 };
 
-/// Store to scheduler: the checkpoint after so many steps is on disk.
+/// Store to scheduler and recorder: the checkpoint after so many steps is on disk.
 struct checkpoint_committed {
   std::uint64_t steps_done = 0;
   std::string generation; ///< its directory
+  std::string warning;    ///< why older ones could not be removed; empty: nothing is wrong
+};
+
+/// Store to scheduler and recorder: the checkpoint after so many steps could not be written; nothing of it is left, and
+/// those before it are as they were.
+struct checkpoint_failed {
+  std::uint64_t steps_done = 0;
+  std::string reason;
 };
 
 /// Why a step must not change the weights.

@@ -49,6 +49,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
                                           const coordinator_setup_of_workers& workers) {
   const std::shared_ptr<run_setup> setup = make_setup(spec, &data, options, workers.processors);
   setup->spec.faults.snapshot_every = 0;
+  prepare_checkpoints(spec); // before workers look for it
   network_config config(threads);
   caf::actor_system system(config);
   close_open_doors(system);

@@ -10,6 +10,7 @@
 #include "runtime/network/fingerprint.hpp"
 #include "runtime/network/placement.hpp"
 #include "runtime/network/run_limits.hpp"
+#include "runtime/part_writer.hpp"
 #include "runtime/run_spec.hpp"
 
 #include <fmt/format.h>
@@ -149,6 +150,8 @@ void worker_host::said_by(const caf::actor& link, const assignment& in) {
     return refuse(link, error_kind::protocol, "an assignment of another run was found");
   try {
     validate(in.spec);
+    if (in.checkpoints == checkpoint_route::shared && !in.spec.checkpoint.directory.empty())
+      expect_shared_directory(in.spec.checkpoint.directory);
     run_->task = in;
     run_->options = {};
     open_start(in);

@@ -1,6 +1,7 @@
 #include "actors/network/worker_store.hpp"
 
 #include "actors/network/peers.hpp"
+#include "model/error.hpp"
 #include "runtime/part_writer.hpp"
 #include "runtime/training_state.hpp"
 
@@ -15,6 +16,8 @@ namespace {
 using self_pointer = store_actor::stateful_pointer<worker_store_state>;
 
 void add(self_pointer self, const rank_snapshot& in) {
+  if (in.layers.empty()) // a rank that holds second copies alone is not waited for
+    return;
   self->state.unwritten.push_back({in});
   say(self->state.coordinator, part_written{in.rank, in.source_incarnation, in.steps_done}); // may we?
 }
@@ -28,13 +31,20 @@ bool send_next_layer(const caf::actor& coordinator, worker_store_state::waiting&
   return last;
 }
 
+/// What the disk refuses is for the coordinator to know; the run goes on.
 void write_part(const caf::actor& coordinator, const run_setup& setup, const rank_snapshot& in) {
-  const part_writer writer(setup.spec.checkpoint.directory, in.steps_done,
-                           snapshot_state_names(setup.spec.optimizer, setup.pipeline.order));
-  say(coordinator, part_written{in.rank, in.source_incarnation, in.steps_done, writer.write(in.layers)});
+  part_written said{in.rank, in.source_incarnation, in.steps_done};
+  try {
+    const part_writer writer(setup.spec.checkpoint.directory, in.steps_done,
+                             snapshot_state_names(setup.spec.optimizer, setup.pipeline.order), setup.options->disk);
+    said.layers = writer.write(in.layers);
+  } catch (const checkpoint_error& failure) {
+    said.problem = failure.what();
+  }
+  say(coordinator, std::move(said));
 }
 
-/// A snapshot's turn has come, or, through the coordinator, that of its next layer.
+/// A snapshot's turn has come, or, through the coordinator, that of its next layer; or it is not wanted any more.
 void go_on(self_pointer self, const run_setup& setup, const layer_part_taken& go) {
   worker_store_state& state = self->state;
   const auto found = std::ranges::find_if(state.unwritten, [&](const worker_store_state::waiting& one) {
@@ -42,9 +52,9 @@ void go_on(self_pointer self, const run_setup& setup, const layer_part_taken& go
   });
   if (found == state.unwritten.end())
     return;
-  if (state.route == checkpoint_route::shared)
+  if (!go.over && state.route == checkpoint_route::shared)
     write_part(state.coordinator, setup, found->snapshot);
-  else if (!send_next_layer(state.coordinator, *found))
+  else if (!go.over && !send_next_layer(state.coordinator, *found))
     return;
   state.unwritten.erase(found);
 }

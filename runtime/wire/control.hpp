@@ -137,17 +137,19 @@ struct layer_part {
 struct layer_part_taken {
   std::uint32_t rank = 0;
   std::uint64_t steps_done = 0;
+  bool over = false; ///< nothing more is wanted: the checkpoint is committed, or could not be written
 
   friend bool operator==(const layer_part_taken&, const layer_part_taken&) = default;
 };
 
 /// Worker to coordinator: the rank's part of the checkpoint is in the shared directory, in these files. Without any:
-/// may the rank write them, or send its layers? The answer is layer_part_taken.
+/// may the rank write them, or send its layers? The answer is layer_part_taken. With a problem: the disk refused.
 struct part_written {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
   std::uint64_t steps_done = 0;
   std::vector<manifest_layers> layers = {};
+  std::string problem = {}; ///< why there are none; empty: nothing is wrong
 
   friend bool operator==(const part_written&, const part_written&) = default;
 };

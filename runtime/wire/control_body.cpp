@@ -79,6 +79,7 @@ part_written to_part_written(const proto::PartWritten& from, const body_reader& 
   part_written part{.rank = rank_in(from.rank(), in),
                     .source_incarnation = from.source_incarnation(),
                     .steps_done = from.steps_done()};
+  part.problem = text_in(from.problem(), "a problem");
   for (const proto::WrittenLayers& one : from.layers()) {
     const std::int64_t last = layer_in(one.last(), in);
     if (one.first() > one.last())
@@ -178,6 +179,7 @@ void encode(const layer_part& from, body_writer& out) {
 void encode(const layer_part_taken& from, body_writer& out) {
   out.body().mutable_layer_part_taken()->set_rank(from.rank);
   out.body().mutable_layer_part_taken()->set_steps_done(from.steps_done);
+  out.body().mutable_layer_part_taken()->set_over(from.over);
 }
 
 void encode(const part_written& from, body_writer& out) {
@@ -194,6 +196,7 @@ void encode(const part_written& from, body_writer& out) {
     for (const std::string& name : one.parameters)
       layers.add_parameters(name_in(name, "the name of a parameter"));
   }
+  to.set_problem(cut(from.problem));
 }
 
 void encode(const parameter_request& from, body_writer& out) {
@@ -239,7 +242,8 @@ wire_message decode_control(const body_reader& in) {
   case body_kind::kLayerPart:
     return to_layer_part(body.layer_part(), in);
   case body_kind::kLayerPartTaken:
-    return layer_part_taken{rank_in(body.layer_part_taken().rank(), in), body.layer_part_taken().steps_done()};
+    return layer_part_taken{rank_in(body.layer_part_taken().rank(), in), body.layer_part_taken().steps_done(),
+                            body.layer_part_taken().over()};
   case body_kind::kPartWritten:
     return to_part_written(body.part_written(), in);
   case body_kind::kParameterRequest:

@@ -54,3 +54,16 @@ TEST_CASE(
     CHECK(std::filesystem::exists(scratch / "saved" / "step-00000004"));
   }
 }
+
+TEST_CASE("a worker whose rank holds second copies alone has nothing to write or send, and goes on") {
+  const scratch_directory scratch;
+  write_bytes(scratch / "replicas.csv", "0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n0F2,0F3,0B2,0B3\n1F2,1B2,1F3,1B3\n");
+  for (const std::string via : {"shared", "coordinator"}) {
+    INFO(via);
+    report_of(scratch,
+              run_of(scratch) + arguments{"--microbatches", "4", "--gradient-groups", "2", "--stages", "4",
+                                          "--schedule", scratch.path("replicas.csv"), "--spawn", "4", "--checkpoint",
+                                          scratch.path(via), "--checkpoint-every", "1", "--checkpoint-via", via});
+    CHECK(std::filesystem::exists(scratch / via / "step-00000004"));
+  }
+}

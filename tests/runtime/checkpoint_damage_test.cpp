@@ -2,16 +2,20 @@
 #include "runtime/checkpoint.hpp"
 #include "runtime/manifest.hpp"
 #include "tests/support/error_text.hpp"
+#include "tests/support/sanitized.hpp"
 #include "tests/support/scratch_directory.hpp"
 #include "tests/support/small_checkpoint.hpp"
 
 #include <catch2/catch.hpp>
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
+#include <set>
 #include <string_view>
 #include <sys/stat.h>
+#include <utility>
 #include <vector>
 
 using namespace troupe;
@@ -36,18 +40,44 @@ struct two_generations {
     CHECK(warnings[0].find('\n') == std::string::npos);
     return warnings[0];
   }
-  scratch_directory scratch;
+  /// Steps of what is opened, without a warning.
+  std::uint64_t opened() const {
+    std::vector<std::string> warnings;
+    const std::uint64_t steps = checkpoint::open_latest(scratch / "ckpt", warnings).steps_done();
+    CHECK(warnings.empty());
+    return steps;
+  }
+  scratch_directory scratch{place_in_memory()};
   small_model model;
   fs::path older;
   fs::path newer;
 };
 
-/// In place: rewriting a file thousands of times would make the file system sync each.
-void overwrite(const fs::path& path, std::size_t at, char byte) {
-  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-  file.seekp(static_cast<std::streamoff>(at)).put(byte);
-  REQUIRE(file.flush());
-}
+/// Another byte in a file, for as long as this lives. In place: rewriting a file thousands of times would make the file
+/// system sync each.
+class byte_change {
+public:
+  byte_change(fs::path path, std::size_t at, char byte) : path_(std::move(path)), at_(at), former_(exchange(byte)) {}
+  byte_change(const byte_change&) = delete;
+  byte_change& operator=(const byte_change&) = delete;
+  ~byte_change() { exchange(former_); }
+
+private:
+  char exchange(char byte) const {
+    std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekg(static_cast<std::streamoff>(at_));
+    const auto former = static_cast<char>(file.get());
+    file.seekp(static_cast<std::streamoff>(at_)).put(byte);
+    REQUIRE(file.flush());
+    return former;
+  }
+  fs::path path_;
+  std::size_t at_;
+  char former_;
+};
+
+/// Of the bytes of a file all are tried, under sanitizers some.
+constexpr std::size_t stride = sanitized ? 29 : 1;
 
 /// A manifest's text with one part exchanged and the hash made right again, as a forger would.
 std::string forge(std::string text, const std::string& from, const std::string& to) {
@@ -69,21 +99,41 @@ std::string forge(std::string text, const std::string& from, const std::string& 
 
 } // namespace
 
-TEST_CASE("a flipped bit anywhere in a checkpoint is noticed, named, and the generation before is used") {
+TEST_CASE("a flipped bit or byte anywhere in a checkpoint is noticed, named, and the generation before is used") {
   const two_generations fixture;
   for (const std::string& name : names_in(fixture.newer)) {
     const fs::path path = fixture.newer / name;
     const std::string whole = read_bytes(path);
-    for (std::size_t at = 0; at < whole.size(); ++at) {
-      overwrite(path, at, static_cast<char>(whole[at] ^ (1 << (at % 8))));
+    for (std::size_t at = 0; at < whole.size(); at += stride)
+      for (const int change : {1 << (at / stride % 8), 0xff}) {
+        const byte_change damage(path, at, static_cast<char>(whole[at] ^ change));
+        INFO(name << " byte " << at << " xor " << change);
+        fixture.fall_back(path);
+      }
+  }
+  CHECK(fixture.opened() == 2);
+}
+
+TEST_CASE("the same byte damaged in both generations leaves none, and both are named") {
+  const two_generations fixture;
+  for (const std::string& name : names_in(fixture.newer)) {
+    const std::string newer = read_bytes(fixture.newer / name);
+    const std::string older = read_bytes(fixture.older / name);
+    REQUIRE(newer.size() == older.size());
+    for (std::size_t at = 0; at < newer.size(); at += stride) {
+      const int change = 1 << (at / stride % 8);
+      const byte_change first(fixture.older / name, at, static_cast<char>(older[at] ^ change));
       INFO(name << " byte " << at);
-      fixture.fall_back(path);
-      overwrite(path, at, whole[at]);
+      CHECK(fixture.opened() == 2); // the older one is not even looked at
+      const byte_change second(fixture.newer / name, at, static_cast<char>(newer[at] ^ change));
+      std::vector<std::string> warnings;
+      const std::string text =
+          error_text<checkpoint_error>([&] { checkpoint::open_latest(fixture.scratch / "ckpt", warnings); });
+      CHECK_THAT(text, Contains("found 2 damaged: " + (fixture.newer / name).string()) &&
+                           Contains("; " + (fixture.older / name).string()));
     }
   }
-  std::vector<std::string> warnings;
-  CHECK(checkpoint::open_latest(fixture.scratch / "ckpt", warnings).steps_done() == 2);
-  CHECK(warnings.empty());
+  CHECK(fixture.opened() == 2);
 }
 
 TEST_CASE("a checkpoint cut short anywhere, or with a byte too many, is noticed") {
@@ -91,15 +141,20 @@ TEST_CASE("a checkpoint cut short anywhere, or with a byte too many, is noticed"
   for (const std::string& name : names_in(fixture.newer)) {
     const fs::path path = fixture.newer / name;
     const std::string whole = read_bytes(path);
-    write_bytes(path, whole + "\n");
-    fixture.fall_back(path);
-    for (std::size_t length = whole.size(); length-- > 0;) {
+    for (const char* more : {"\n", " ", "x"}) {
+      write_bytes(path, whole + more);
+      fixture.fall_back(path);
+    }
+    write_bytes(path, whole);
+    for (std::size_t length = whole.size(); length > 0;) {
+      length -= std::min(length, stride);
       fs::resize_file(path, length);
       INFO(name << " length " << length);
       fixture.fall_back(path);
     }
     write_bytes(path, whole);
   }
+  CHECK(fixture.opened() == 2);
 }
 
 TEST_CASE("a file that is missing or a pipe is noticed") {
@@ -144,11 +199,80 @@ TEST_CASE("a generation under the name of another step is noticed") {
   CHECK_THAT(fixture.fall_back(renamed), Contains("step: found 2, expected 3 as in the directory's name"));
 }
 
-TEST_CASE("files exchanged between two generations are noticed") {
+TEST_CASE("a generation with any files of another one is noticed") {
+  for (std::size_t mixture = 1; mixture < 8; ++mixture) {
+    const two_generations fixture;
+    const std::set<std::string> names = names_in(fixture.newer);
+    REQUIRE(names == std::set<std::string>{"layers-0000-0002.optimizer.safetensors", "layers-0000-0002.safetensors",
+                                           "manifest.textproto"});
+    std::size_t bit = 1;
+    for (const std::string& name : names) {
+      if ((mixture & bit) != 0)
+        fs::copy_file(fixture.older / name, fixture.newer / name, fs::copy_options::overwrite_existing);
+      bit *= 2;
+    }
+    INFO("mixture " << mixture);
+    const bool manifest_taken = mixture >= 4;
+    CHECK_THAT(fixture.fall_back(fixture.newer),
+               Contains(manifest_taken ? "step: found 1, expected 2 as in the directory's name" : "found SHA-256 "));
+  }
+}
+
+TEST_CASE("a file that does not belong to a generation is not looked at") {
   const two_generations fixture;
-  fs::copy_file(fixture.older / "layers-0000-0002.safetensors", fixture.newer / "layers-0000-0002.safetensors",
-                fs::copy_options::overwrite_existing);
-  CHECK_THAT(fixture.fall_back(fixture.newer / "layers-0000-0002.safetensors"), Contains("found SHA-256 "));
+  write_bytes(fixture.newer / "notes.txt", "x");
+  write_bytes(fixture.newer / "layers-0000-0009.safetensors", "no tensor file");
+  fs::create_directory(fixture.newer / "layers-0003-0003.safetensors");
+  CHECK(fixture.opened() == 2);
+}
+
+TEST_CASE("an empty directory, or a file, under the name of a generation is named and passed over") {
+  const two_generations fixture;
+  const fs::path third = fixture.scratch / "ckpt" / "step-00000003";
+  const auto passed_over = [&](const std::string& reason) {
+    std::vector<std::string> warnings;
+    CHECK(checkpoint::open_latest(fixture.scratch / "ckpt", warnings).steps_done() == 2);
+    REQUIRE(warnings.size() == 1);
+    CHECK_THAT(warnings[0], Catch::StartsWith((third / "manifest.textproto").string() + ": " + reason) &&
+                                Catch::EndsWith("; passed over for step-00000002"));
+  };
+  fs::create_directory(third);
+  passed_over("No such file or directory");
+  fs::create_directory(third / "manifest.textproto");
+  passed_over("found a directory, expected a regular file");
+  fs::remove_all(third);
+  write_bytes(third, "x");
+  passed_over("Not a directory");
+  fs::remove(third);
+  fs::create_directory_symlink("step-00000003", third);
+  passed_over("Too many levels of symbolic links");
+}
+
+TEST_CASE("what a crash has left of a generation is never read, whole as it may be") {
+  const two_generations fixture;
+  const fs::path directory = fixture.scratch / "ckpt";
+  fs::copy(fixture.newer, directory / ".step-00000003.tmp");
+  fs::copy(fixture.newer, directory / ".step-00000003.tmp.old");
+  fs::copy(fixture.newer, directory / "step-3");
+  CHECK(fixture.opened() == 2);
+  fs::remove_all(fixture.older);
+  fs::remove_all(fixture.newer);
+  std::vector<std::string> warnings;
+  CHECK_THAT(error_text<checkpoint_error>([&] { checkpoint::open_latest(directory, warnings); }),
+             Contains("expected a directory with at least one step-NNNNNNNN generation, found none"));
+}
+
+TEST_CASE("each damaged generation is named, newest first, until one is whole") {
+  two_generations fixture;
+  const fs::path third = fixture.model.write(fixture.scratch / "ckpt", 3); // two are kept
+  const fs::path fourth = fixture.scratch / "ckpt" / "step-00000004";
+  fs::copy(third, fourth);
+  fs::remove(third / "layers-0000-0002.safetensors");
+  std::vector<std::string> warnings;
+  CHECK(checkpoint::open_latest(fixture.scratch / "ckpt", warnings).steps_done() == 2);
+  REQUIRE(warnings.size() == 2);
+  CHECK_THAT(warnings[0], Catch::StartsWith(fourth.string()));
+  CHECK_THAT(warnings[1], Catch::StartsWith(third.string()));
 }
 
 TEST_CASE("a forged manifest is refused in one line, whatever it asks for") {

@@ -1,11 +1,8 @@
 // Snapshots that come whole, layer by layer, or as files that another process has written.
 #include "model/error.hpp"
-#include "runtime/digest.hpp"
-#include "runtime/snapshot_collector.hpp"
+#include "tests/support/collected_run.hpp"
 #include "tests/support/error_text.hpp"
-#include "tests/support/rank_snapshots.hpp"
 #include "tests/support/scratch_directory.hpp"
-#include "tests/support/tiny_run.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -21,78 +18,6 @@ using Catch::Contains;
 namespace fs = std::filesystem;
 
 namespace {
-
-using committed = std::optional<checkpoint_committed>;
-
-/// A run of six layers over two ranks with two stages each: rank 0 has layers 0, 1, 3 and 4, rank 1 has 2 and 5.
-struct collected_run {
-  explicit collected_run(const std::function<void(run_spec&)>& change = [](run_spec&) {})
-      : spec([&] {
-          run_spec made = tiny_spec();
-          made.pipeline.stages = 2;
-          made.pipeline.schedule = "interleaved-1f1b";
-          made.pipeline.partition = "2,1,2,1";
-          made.training.gradient_groups = 1;
-          made.checkpoint.directory = (scratch / "ckpt").string();
-          change(made);
-          return made;
-        }()),
-        family(find_family(spec.model.family)), pipeline(make_plan(spec, family)), collector(spec, family, pipeline),
-        ranks(rank_snapshots(spec, pipeline, 2, pool)) {}
-
-  /// As the worker of the rank does it.
-  std::vector<manifest_layers> write(std::uint32_t rank) const {
-    return part_writer(spec.checkpoint.directory, 2, snapshot_state_names(spec.optimizer, pipeline.order))
-        .write(ranks[rank].layers);
-  }
-  committed add_whole(std::uint32_t rank) { return collector.add(ranks[rank]); }
-  committed add_part(std::uint32_t rank) { return collector.add_part(rank, 2, write(rank)); }
-  committed add_layers(std::uint32_t rank) {
-    committed done;
-    const std::vector<layer_snapshot>& layers = ranks[rank].layers;
-    for (const layer_snapshot& one : layers) {
-      CHECK(!done);
-      done = collector.add_layer(rank, 2, one, &one == &layers.back() ? layer_mark::last : layer_mark::more_follow);
-    }
-    return done;
-  }
-
-  /// The files below the directory, with their content.
-  std::map<std::string, std::string> files() const {
-    std::map<std::string, std::string> found;
-    for (const auto& entry : fs::recursive_directory_iterator(spec.checkpoint.directory))
-      if (entry.is_regular_file())
-        found[entry.path().lexically_relative(spec.checkpoint.directory).string()] = read_bytes(entry.path());
-    return found;
-  }
-
-  void check_content() const {
-    std::vector<std::string> warnings;
-    const checkpoint opened = checkpoint::open_latest(spec.checkpoint.directory, warnings);
-    CHECK(warnings.empty());
-    CHECK(opened.steps_done() == 2);
-    tensor_pool own;
-    for (const rank_snapshot& rank : ranks)
-      for (const layer_snapshot& layer : rank.layers)
-        for (const parameter_snapshot& one : layer.parameters) {
-          tensor value = own.make_filled(one.value.extents(), -1.0F);
-          std::vector<tensor> state;
-          for (const tensor& kept : one.state)
-            state.push_back(own.make_filled(kept.extents(), -1.0F));
-          opened.read(one.name, value, state);
-          INFO(one.name);
-          CHECK(digest_of(one.name, value, state) == digest_of(one.name, one.value, one.state));
-        }
-  }
-
-  scratch_directory scratch;
-  run_spec spec;
-  const model_family& family;
-  plan pipeline;
-  tensor_pool pool;
-  snapshot_collector collector;
-  std::vector<rank_snapshot> ranks;
-};
 
 std::string refusal(const std::function<void()>& act) {
   return error_text<checkpoint_error>(act);
@@ -135,7 +60,7 @@ TEST_CASE("ranks may hand in their parts in different ways, and may take turns",
   collected_run run;
   run.collector.open(2);
   const auto layer = [&](std::size_t index, layer_mark mark) {
-    return run.collector.add_layer(0, 2, run.ranks[0].layers[index], mark);
+    return commit_in(run.collector.add_layer(0, 2, run.ranks[0].layers[index], mark));
   };
   CHECK_FALSE(layer(0, layer_mark::more_follow));
   CHECK_FALSE(layer(1, layer_mark::more_follow));
@@ -149,17 +74,17 @@ TEST_CASE("what comes twice is ignored, before the commit and after it", "[colle
   collected_run run;
   run.collector.open(2);
   const auto again = [&] {
-    CHECK_FALSE(run.collector.add_layer(0, 2, run.ranks[0].layers[0], layer_mark::more_follow));
-    CHECK_FALSE(run.collector.add_layer(0, 2, run.ranks[0].layers[1], layer_mark::more_follow));
+    CHECK_FALSE(commit_in(run.collector.add_layer(0, 2, run.ranks[0].layers[0], layer_mark::more_follow)));
+    CHECK_FALSE(commit_in(run.collector.add_layer(0, 2, run.ranks[0].layers[1], layer_mark::more_follow)));
   };
   again();
   again();
   run.add_layers(0);
   const std::vector<manifest_layers> part = run.write(1);
   CHECK_FALSE(run.add_whole(0));
-  REQUIRE(run.collector.add_part(1, 2, part));
+  REQUIRE(commit_in(run.collector.add_part(1, 2, part)));
   const auto files = run.files();
-  CHECK_FALSE(run.collector.add_part(1, 2, part));
+  CHECK_FALSE(commit_in(run.collector.add_part(1, 2, part)));
   CHECK_FALSE(run.add_whole(1));
   again();
   CHECK(run.files() == files);
@@ -184,7 +109,7 @@ TEST_CASE("a checkpoint that is begun again starts from nothing", "[collector]")
   run.add_part(0);
   run.add_layers(1); // commits
   run.collector.open(4);
-  CHECK_FALSE(run.collector.add_layer(0, 4, run.ranks[0].layers[0], layer_mark::more_follow));
+  CHECK_FALSE(commit_in(run.collector.add_layer(0, 4, run.ranks[0].layers[0], layer_mark::more_follow)));
   run.collector.open(4);
   CHECK(fs::is_empty(run.scratch / "ckpt/.step-00000004.tmp"));
   for (rank_snapshot& rank : run.ranks)

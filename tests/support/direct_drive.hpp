@@ -40,6 +40,15 @@ public:
     }
   }
 
+  /// Stands for the store; see say().
+  void on_snapshot(std::function<void(const rank_snapshot&)> act) { on_snapshot_ = std::move(act); }
+  /// To the scheduler.
+  template <class Message>
+  void say(const Message& message) {
+    queue_.emplace_back([this, message] { post(coordinator_->accept(message)); });
+  }
+  void interrupt() { coordinator_->interrupt(); }
+
   stage_runner& rank(std::uint32_t index) { return *ranks_[index]; }
   const plan& pipeline() const { return pipeline_; }
   const std::optional<run_closed>& end() const { return end_; }
@@ -65,8 +74,10 @@ private:
           if constexpr (requires { message.via; })
             queue_.emplace_back([this, message] { ranks_[message.via.target_rank]->accept(message); });
           else if constexpr (std::is_same_v<type, rank_snapshot>)
-            queue_.emplace_back([this, kept = snapshot_kept{message.rank, message.source_incarnation,
-                                                            message.steps_done}] { post(coordinator_->accept(kept)); });
+            queue_.emplace_back([this, message] {
+              on_snapshot_(message);
+              post(coordinator_->accept(snapshot_kept{message.rank, message.source_incarnation, message.steps_done}));
+            });
           else if constexpr (!std::is_same_v<type, slice_batch>)
             queue_.emplace_back([this, message] { post(coordinator_->accept(message)); });
         },
@@ -81,6 +92,7 @@ private:
   std::deque<std::function<void()>> queue_;
   std::vector<step_closed> closed_;
   std::optional<run_closed> end_;
+  std::function<void(const rank_snapshot&)> on_snapshot_ = [](const rank_snapshot&) {};
 };
 
 } // namespace troupe::test

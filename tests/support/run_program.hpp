@@ -88,6 +88,10 @@ public:
   /// What has come so far.
   const std::string& error_output() const { return result_.err; }
   pid_t process() const { return child_; }
+  bool has_ended() const {
+    siginfo_t facts{};
+    return ::waitid(P_PID, static_cast<id_t>(child_), &facts, WEXITED | WNOHANG | WNOWAIT) != 0 || facts.si_pid != 0;
+  }
   void send(int signal) const { ::kill(child_, signal); }
 
   /// Reads both outputs to their end and waits for the child.

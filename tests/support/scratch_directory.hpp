@@ -9,13 +9,23 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <unistd.h>
 
 namespace troupe {
 
+/// Where nothing waits for a disk, for tests that sync thousands of files; where there is none, as usual.
+inline std::filesystem::path place_in_memory() {
+  std::error_code ignored;
+  const std::filesystem::path shared_memory = "/dev/shm";
+  return ::access(shared_memory.c_str(), W_OK) == 0 && std::filesystem::is_directory(shared_memory, ignored)
+             ? shared_memory
+             : std::filesystem::temp_directory_path();
+}
+
 class scratch_directory {
 public:
-  scratch_directory() {
-    std::string name = (std::filesystem::temp_directory_path() / "troupe-test-XXXXXX").string();
+  explicit scratch_directory(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string name = (parent / "troupe-test-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr)
       throw std::runtime_error(name + ": cannot be created");
     path_ = name;

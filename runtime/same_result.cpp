@@ -1,0 +1,45 @@
+#include "runtime/same_result.hpp"
+
+#include "runtime/stage_cuts.hpp"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace troupe {
+
+namespace {
+
+/// Sections of a run spec whose fields decide the result, the fields of them that do not, and those that do elsewhere.
+bool decides_result(const std::string& field) {
+  constexpr std::array sections = {"model.", "data.", "training.", "optimizer."};
+  constexpr std::array free_fields = {"data.path", "training.steps", "training.stop_after"};
+  constexpr std::array bound_fields = {"pipeline.threads_per_stage", "pipeline.wire"};
+  const bool in_section = std::ranges::any_of(sections, [&](const char* one) { return field.starts_with(one); });
+  const auto listed = [&](const auto& list) {
+    return std::ranges::any_of(list, [&](const char* one) { return field == one; });
+  };
+  return (in_section && !listed(free_fields)) || listed(bound_fields);
+}
+
+std::string cuts_text(const std::optional<std::vector<layer_range>>& cuts) {
+  return cuts ? partition_text(*cuts) : "one that the plan decides";
+}
+
+} // namespace
+
+std::optional<spec_difference> first_difference(const run_spec& spec, const run_spec& expected) {
+  for (const std::string& field : field_names())
+    if (decides_result(field) && get_field(spec, field) != get_field(expected, field))
+      return spec_difference{field, get_field(spec, field), get_field(expected, field)};
+  if (spec.pipeline.wire == wire_precision::fp32)
+    return std::nullopt;
+  const model_family& family = find_family(spec.model.family);
+  const auto cuts = cuts_of(spec, family);
+  const auto expected_cuts = cuts_of(expected, family);
+  if (!cuts || !expected_cuts || *cuts != *expected_cuts)
+    return spec_difference{"pipeline.partition", cuts_text(cuts), cuts_text(expected_cuts)};
+  return std::nullopt;
+}
+
+} // namespace troupe
