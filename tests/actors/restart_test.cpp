@@ -109,7 +109,7 @@ TEST_CASE("any set of ranks may die, at any time, again and again", "[actors][re
         std::uint32_t deaths = 0;
         unruly_run run(spec, data, {}, seed);
         const outcome seen = run.play([&](std::uint64_t event) {
-          if (event < 20 || chance() % 150 != 0)
+          if (event < 20 || deaths >= 24 || chance() % 150 != 0)
             return;
           for (std::uint32_t rank = 0; rank < spec.pipeline.stages; ++rank)
             if (together || chance() % 2 == 0) {
@@ -117,6 +117,7 @@ TEST_CASE("any set of ranks may die, at any time, again and again", "[actors][re
               ++deaths;
             }
         });
+        INFO((seen.failure ? seen.failure->text : "no failure"));
         REQUIRE_FALSE(seen.failure);
         REQUIRE(seen.report);
         REQUIRE(deaths > 0);
