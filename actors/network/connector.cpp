@@ -103,10 +103,17 @@ int attempt(const network_address& address, clock::time_point deadline, std::str
 void connector(caf::blocking_actor*, const connector_setup& setup) {
   const clock::time_point deadline =
       clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(setup.seconds));
+  network_address address = setup.address;
+  try {
+    if (setup.find)
+      address = setup.find();
+  } catch (const error& failure) {
+    return tell(setup.owner, connecting_failed{setup.number, failure.what()});
+  }
   std::string reason = "no attempt was made";
   for (clock::duration pause = first_pause; !*setup.given_up; pause = std::min(2 * pause, longest_pause)) {
-    if (const int made = attempt(setup.address, deadline, reason); made >= 0)
-      return tell(setup.owner, peer_connected{setup.number, made});
+    if (const int made = attempt(address, deadline, reason); made >= 0)
+      return tell(setup.owner, peer_connected{setup.number, made, address});
     if (clock::now() + pause >= deadline)
       break;
     std::this_thread::sleep_for(pause);

@@ -20,6 +20,10 @@ caf::behavior coordinator(caf::stateful_actor<coordinator_state>* self, const se
       on<peer_said>(self, [self](const peer_said& in) { self->state.claims->said(in); }),
       on<peer_lost>(self, [self](const peer_lost& in) { self->state.claims->lost(in); }),
       on<begin_run>(self, [self](const begin_run& in) { self->state.claims->begin(in); }),
+      on<restart_order>(self, [self](const restart_order& in) { self->state.claims->restart(in); }),
+      on<recovery_line_message>(self, [self](const recovery_line_message& in) { self->state.claims->trim(in); }),
+      on<run_given_up>(self, [self](const run_given_up& in) { self->state.claims->give_up(in); }),
+      on<complaint>(self, [self](const complaint& in) { self->state.claims->judge(in); }),
       on<leave_run>(self, [self](const leave_run&) { self->state.claims->leave(); }),
   };
 }

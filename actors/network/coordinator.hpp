@@ -6,13 +6,18 @@
 #include "runtime/network_address.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace troupe {
 
 /// Whether workers may compute differently from each other, which may change bits.
 enum class arithmetic_rule { equal, any };
+
+/// Whether a run can begin while a worker cannot be reached.
+enum class missing_rule { refused, left_out };
 
 struct coordinator_setup_of_workers {
   std::vector<network_address> workers;
@@ -22,6 +27,11 @@ struct coordinator_setup_of_workers {
   checkpoint_route checkpoints = checkpoint_route::shared;
   arithmetic_rule arithmetic = arithmetic_rule::equal;
   std::uint32_t processors = 0; ///< how many ranks can compute at once; 0: all
+  missing_rule missing = missing_rule::refused;
+  /// Starts a worker in place of one that was lost and tells its address; may block. Null: the lost one comes back at
+  /// its own address, or not at all.
+  std::function<network_address(const network_address& lost)> replace{};
+  std::function<void(const std::string&)> on_event{}; ///< a line for people: workers lost, joined
 };
 
 class worker_claims;
@@ -36,7 +46,8 @@ struct coordinator_state {
 };
 
 /// Tells `watcher` workers_ready, or a failure_message that names the worker; takes begin_run, and leave_run, after
-/// which it answers with left_run. Needs a thread of its own: it reads from disk.
+/// which it answers with left_run. For the scheduler it is the keeper: it tells of ranks that are lost with their
+/// worker, and finds a worker for their next life. What cannot be made good it tells `watcher` as state_lost. Needs a thread of its own: it reads from disk.
 caf::behavior coordinator(caf::stateful_actor<coordinator_state>* self, const setup_ptr& setup,
                           const coordinator_setup_of_workers& workers, const observer& watcher);
 

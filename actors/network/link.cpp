@@ -51,7 +51,8 @@ void lose(self_pointer self, const std::string& reason, error_kind kind = error_
     return;
   state.over = true;
   state.ended = seconds_now();
-  tell(state.setup.owner, peer_lost{caf::actor_cast<caf::actor>(self), reason, kind});
+  tell(state.setup.owner,
+       peer_lost{caf::actor_cast<caf::actor>(self), reason, kind, state.alive->silent_for(state.ended)});
   if (!self->valid(state.connection) || (state.in_flight == 0 && self->wr_buf(state.connection).empty()))
     return leave(self);
   self->flush(state.connection);
@@ -124,13 +125,17 @@ void put(self_pointer self, const wire_message& message) {
   throw protocol_error("a peer sent " + what);
 }
 
+bool lives_here(const link_routes& routes, std::uint32_t rank) {
+  return rank < routes.here.ranks.size() && routes.here.ranks[rank];
+}
+
 void expect_from_peer(const link_routes& routes, std::uint32_t rank) {
-  if (!routes.peer_ranks.contains(rank))
+  if (!routes.peer_hosts || lives_here(routes, rank))
     refuse("a message of rank " + std::to_string(rank) + ", expected one of its own ranks");
 }
 
 const stage_actor& local_rank(const link_routes& routes, std::uint32_t rank) {
-  if (rank >= routes.here.ranks.size() || !routes.here.ranks[rank])
+  if (!lives_here(routes, rank))
     refuse("a message to rank " + std::to_string(rank) + ", expected one that is hosted here");
   return routes.here.ranks[rank];
 }
@@ -168,6 +173,14 @@ bool hand_on(const link_routes& routes, Message&& message) {
     if (!routes.peer_schedules)
       refuse("layer_part_taken, expected it from the coordinator");
     tell(local_actor(routes.here.store, "store"), std::forward<Message>(message));
+  } else if constexpr (std::is_same_v<type, snapshot_part>) {
+    if (!routes.peer_hosts)
+      refuse("snapshot_part, expected it from a worker of the run");
+    tell(local_actor(routes.shelf, "shelf"), std::forward<Message>(message));
+  } else if constexpr (std::is_same_v<type, recovery_line_message>) {
+    if (!routes.peer_schedules)
+      refuse("recovery_line_message, expected it from the coordinator");
+    tell(local_actor(routes.shelf, "shelf"), std::forward<Message>(message));
   } else {
     return false;
   }

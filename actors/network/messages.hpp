@@ -4,6 +4,7 @@
 
 #include "actors/interfaces.hpp"
 #include "runtime/network/placement.hpp"
+#include "runtime/network_address.hpp"
 #include "runtime/wire/control.hpp"
 #include "runtime/wire/frame_reader.hpp"
 
@@ -19,8 +20,11 @@ namespace troupe {
 struct link_routes {
   /// The handles of this process's own actors; all others' are null.
   company here;
-  std::set<std::uint32_t> peer_ranks; ///< that the peer hosts
-  bool peer_schedules = false;        ///< the peer is the coordinator
+  caf::actor shelf; ///< of a worker
+  /// The peer may speak for any rank that is not here: after a restart its messages can be faster than the news that it
+  /// hosts the rank. The ranks tell former lives from the living by themselves.
+  bool peer_hosts = false;
+  bool peer_schedules = false; ///< the peer is the coordinator
 };
 
 /// Owner to link: the peer is who it says; accept messages of this size from now on.
@@ -60,6 +64,7 @@ struct peer_lost {
   caf::actor link;
   std::string reason;
   error_kind kind = error_kind::run;
+  double silent_for = 0.0; ///< seconds since the peer was last heard
 };
 
 /// Link to itself: look whether the peer lives.
@@ -69,6 +74,7 @@ struct link_tick {};
 struct peer_connected {
   std::uint32_t number = 0;
   int socket = -1;
+  network_address address; ///< that it was
 };
 
 /// Connector to its owner: there is none, and no further attempt is made.
@@ -86,6 +92,41 @@ struct workers_ready {
 /// The observer to the coordinator: these run the rest of the company; begin.
 struct begin_run {
   std::shared_ptr<const company> everyone;
+};
+
+/// Worker to its shelf: who keeps the snapshots of each rank; null: the shelf itself.
+struct snapshot_routes {
+  std::vector<caf::actor> replicas;
+};
+
+/// Worker to its shelf: tell me when this snapshot is here.
+struct snapshot_wanted {
+  std::uint32_t rank = 0;
+  std::uint64_t steps_done = 0;
+};
+
+/// Shelf to its worker: it is.
+struct snapshot_here {
+  std::shared_ptr<const rank_snapshot> what;
+};
+
+/// Worker to its shelf: another worker is to have this snapshot, too.
+struct send_snapshot {
+  std::uint32_t rank = 0;
+  std::uint64_t steps_done = 0;
+  caf::actor link;
+};
+
+/// Coordinator to itself, later: a worker said that it had lost this one.
+struct complaint {
+  std::uint32_t about = 0;
+  std::string text;
+};
+
+/// Coordinator to the observer: what a rank needs to live again is lost with the workers that had it. The run can only
+/// begin again where all of it is known.
+struct state_lost {
+  std::string cause;
 };
 
 /// To a worker or the coordinator: let go of everyone and end.
@@ -111,6 +152,13 @@ CAF_ADD_TYPE_ID(troupe_network, (troupe::workers_ready))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::begin_run))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::leave_run))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::left_run))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::snapshot_part))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::snapshot_routes))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::snapshot_wanted))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::snapshot_here))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::send_snapshot))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::complaint))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::state_lost))
 CAF_END_TYPE_ID_BLOCK(troupe_network)
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::identify_peer)
@@ -127,3 +175,10 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::workers_ready)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::begin_run)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::leave_run)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::left_run)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_part)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_routes)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_wanted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_here)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::send_snapshot)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::complaint)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::state_lost)

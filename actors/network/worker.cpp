@@ -21,8 +21,9 @@ caf::behavior worker(caf::stateful_actor<worker_state>* self, const worker_setup
       on<peer_lost>(self, [self](const peer_lost& in) { self->state.host->lost(in); }),
       on<peer_connected>(self, [self](const peer_connected& in) { self->state.host->connected(in); }),
       on<connecting_failed>(self, [self](const connecting_failed& in) { self->state.host->failed(in); }),
-      on<rank_failed>(self, [self](const rank_failed& in) { self->state.host->member_failed(in.what); }),
+      on<rank_failed>(self, [self](const rank_failed& in) { self->state.host->rank_is_failing(in); }),
       on<failure_message>(self, [self](const failure_message& in) { self->state.host->member_failed(in); }),
+      on<snapshot_here>(self, [self](const snapshot_here& in) { self->state.host->found(in); }),
       on<leave_run>(self, [self](const leave_run&) { self->state.host->end(); }),
   };
 }

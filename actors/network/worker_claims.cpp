@@ -45,18 +45,30 @@ std::map<std::string, shape> parameter_shapes(const model_spec& spec, const mode
 worker_claims::worker_claims(self_pointer self, setup_ptr setup, coordinator_setup_of_workers how, observer watcher)
     : self_(self), setup_(std::move(setup)), how_(std::move(how)), watcher_(std::move(watcher)), run_(draw_run_id()),
       given_up_(std::make_shared<std::atomic<bool>>(false)) {
-  const auto places = place_ranks(setup_->pipeline.ranks(), how_.workers.size());
-  for (std::size_t number = 0; number < places.size(); ++number)
-    if (!places[number].empty()) // more workers than ranks: the last ones are not needed
-      members_.emplace_back(how_.workers[number], places[number]);
+  for (const network_address& where : how_.workers)
+    if (restarts() || members_.size() < setup_->pipeline.ranks()) // those beyond the ranks are spares
+      members_.emplace_back(where);
 }
 
 void worker_claims::claim() {
-  for (std::uint32_t number = 0; number < members_.size(); ++number) {
-    self_->spawn<caf::detached>(connector, connector_setup{caf::actor(self_), number, members_[number].address,
-                                                           how_.connect_timeout, given_up_});
-    ++connecting_;
-  }
+  for (std::uint32_t index = 0; index < members_.size(); ++index)
+    connect(index);
+}
+
+void worker_claims::connect(std::uint32_t index) {
+  const network_address& address = members_[index].address;
+  std::function<network_address()> find;
+  if (running_ && how_.replace)
+    find = [replace = how_.replace, address] { return replace(address); };
+  self_->spawn<caf::detached>(connector, connector_setup{.owner = caf::actor(self_),
+                                                         .number = index,
+                                                         .address = address,
+                                                         .find = std::move(find),
+                                                         .seconds = how_.missing == missing_rule::left_out
+                                                                        ? std::min(how_.connect_timeout, how_.peer_timeout)
+                                                                        : how_.connect_timeout,
+                                                         .given_up = given_up_});
+  ++connecting_;
 }
 
 void worker_claims::connected(const peer_connected& in) {
@@ -66,6 +78,7 @@ void worker_claims::connected(const peer_connected& in) {
     return tell_when_left();
   }
   member& one = members_[in.number];
+  one.address = in.address;
   one.link = spawn_link(self_->system(), in.socket,
                         link_setup{.owner = caf::actor(self_),
                                    .tls = how_.tls,
@@ -74,9 +87,13 @@ void worker_claims::connected(const peer_connected& in) {
                                    .peer_timeout = how_.peer_timeout});
 }
 
+/// While the run goes on there is no end to looking for a lost worker.
 void worker_claims::failed(const connecting_failed& in) {
   --connecting_;
-  fail(error_kind::run, fmt::format("{} {}", name_of_member(members_[in.number]), in.reason));
+  if (!leaving_ && running_)
+    return connect(in.number);
+  lose_before_start(members_[in.number], error_kind::run,
+                    fmt::format("{} {}", name_of_member(members_[in.number]), in.reason));
   tell_when_left();
 }
 
@@ -98,11 +115,27 @@ void worker_claims::lost(const peer_lost& in) {
   member* const one = find(in.link);
   if (one == nullptr)
     return;
+  if (running_ && !leaving_ && !failed_ && restarts())
+    return lose(*one, "it " + in.reason, in.silent_for);
+  const bool never_met = one->at == stage::connecting;
   one->link = nullptr;
-  fail(in.kind == error_kind::security ? error_kind::security : error_kind::run,
-       one->at == stage::connecting ? fmt::format("{}: {}", name_of_member(*one), in.reason)
-                                    : fmt::format("{} was lost: it {}", name_of_member(*one), in.reason));
+  lose_before_start(*one, in.kind == error_kind::security ? error_kind::security : error_kind::run,
+                    never_met ? fmt::format("{}: {}", name_of_member(*one), in.reason)
+                              : fmt::format("{} was lost: it {}", name_of_member(*one), in.reason));
   tell_when_left();
+}
+
+/// Of a run that begins anew after a loss the others go on, as long as nothing has been assigned.
+void worker_claims::lose_before_start(member& one, error_kind kind, const std::string& text) {
+  if (how_.missing == missing_rule::refused)
+    return fail(kind, text);
+  if (assigned_)
+    return tell_state_lost(text);
+  note(text);
+  one.at = stage::over;
+  if (std::ranges::all_of(members_, [](const member& each) { return each.at == stage::over; }))
+    return fail(kind, text);
+  assign_all_when_measured();
 }
 
 void worker_claims::said_by(member& from, const hello& in) {
@@ -137,25 +170,41 @@ void worker_claims::said_by(member& from, const clock_answer& in) {
     say(from.link, clock_probe{now});
   } else if (from.at == stage::greeted) {
     from.at = stage::measured;
-    if (all_at(stage::measured))
-      assign_all();
+    if (running_)
+      assign_joiner(from);
+    else
+      assign_all_when_measured();
   }
 }
 
-void worker_claims::assign_all() {
-  for (std::uint32_t number = 0; number < members_.size(); ++number)
-    say(members_[number].link, assignment_for(number));
+void worker_claims::assign_all_when_measured() {
+  if (assigned_ || failed_ || leaving_ || !all_at(stage::measured))
+    return;
+  assigned_ = true;
+  for (member& one : members_)
+    if (one.at != stage::over) {
+      one.worker = static_cast<std::uint32_t>(where_.workers.size());
+      where_.workers.push_back({.address = to_string(one.address), .ranks = {}});
+    }
+  const auto places = place_ranks(setup_->pipeline.ranks(), where_.workers.size());
+  for (std::size_t number = 0; number < places.size(); ++number)
+    where_.workers[number].ranks = places[number];
+  for (std::uint32_t rank = 0; rank < setup_->pipeline.ranks(); ++rank)
+    where_.ranks.push_back({.replica = worker_of(where_, rank)});
+  choose_replicas(where_);
+  for (const member& one : members_)
+    if (one.worker)
+      say(one.link, assignment_for(*one.worker));
 }
 
-assignment worker_claims::assignment_for(std::uint32_t number) const {
+assignment worker_claims::assignment_for(std::uint32_t worker) const {
   assignment made{.run = run_,
-                  .worker = number,
+                  .worker = worker,
+                  .where = where_,
                   .spec = setup_->spec,
                   .pipeline = setup_->pipeline,
                   .peer_timeout_seconds = how_.peer_timeout,
                   .checkpoints = how_.checkpoints};
-  for (const member& one : members_)
-    made.workers.push_back({to_string(one.address), one.ranks});
   if (!made.spec.checkpoint.directory.empty()) // workers may have been started elsewhere
     made.spec.checkpoint.directory = std::filesystem::absolute(made.spec.checkpoint.directory).string();
   if (const checkpoint* start = setup_->options->resume; start != nullptr) {
@@ -168,55 +217,68 @@ assignment worker_claims::assignment_for(std::uint32_t number) const {
 
 void worker_claims::said_by(member& from, const assignment_taken&) {
   reach(from, stage::assigned);
-  if (all_at(stage::assigned))
+  if (running_)
+    connect_joiner(from);
+  else if (all_at(stage::assigned))
     for (const member& one : members_)
-      say(one.link, connect_neighbours{});
+      if (one.link)
+        say(one.link, connect_neighbours{});
 }
 
-void worker_claims::said_by(member& from, const neighbours_connected&) {
-  reach(from, stage::wired);
-  if (!all_at(stage::wired))
-    return;
+void worker_claims::said_by(member& from, const neighbours_connected& in) {
+  from.connected_version = in.version;
+  if (from.at == stage::assigned && !running_) {
+    from.at = stage::wired;
+    if (all_at(stage::wired))
+      tell_ready();
+  } else if (running_) {
+    admit_joiners();
+  }
+}
+
+void worker_claims::tell_ready() {
   workers_ready told;
-  told.link_of_rank.resize(setup_->pipeline.ranks());
-  told.node_of_rank.resize(setup_->pipeline.ranks());
-  for (const member& one : members_)
-    for (const std::uint32_t rank : one.ranks) {
-      told.link_of_rank[rank] = one.link;
-      told.node_of_rank[rank] = to_string(one.address);
-    }
+  for (std::uint32_t rank = 0; rank < setup_->pipeline.ranks(); ++rank) {
+    const member& host = holder_of(worker_of(where_, rank));
+    told.link_of_rank.push_back(host.link);
+    told.node_of_rank.push_back(to_string(host.address));
+  }
   tell(watcher_, told);
 }
 
+void worker_claims::open_routes_to(const member& one) const {
+  auto routes = std::make_shared<link_routes>();
+  routes->here.ranks.resize(setup_->pipeline.ranks());
+  routes->here.scheduler = everyone_.scheduler;
+  routes->here.recorder = everyone_.recorder;
+  routes->here.store = everyone_.store;
+  routes->peer_hosts = true;
+  tell(one.link, open_routes{routes, limits_of(setup_->spec, *setup_->family, setup_->pipeline),
+                             setup_->spec.pipeline.wire, how_.peer_timeout});
+}
+
 void worker_claims::begin(const begin_run& in) {
-  link_routes ours;
-  ours.here.ranks.resize(setup_->pipeline.ranks());
-  ours.here.scheduler = in.everyone->scheduler;
-  ours.here.recorder = in.everyone->recorder;
-  ours.here.store = in.everyone->store;
-  const wire_limits limits = limits_of(setup_->spec, *setup_->family, setup_->pipeline);
+  everyone_ = *in.everyone;
+  running_ = true;
   for (const member& one : members_) {
     if (!one.link) // lost since; the watcher was told
       continue;
-    auto routes = std::make_shared<link_routes>(ours);
-    routes->peer_ranks.insert(one.ranks.begin(), one.ranks.end());
-    tell(one.link, open_routes{routes, limits, setup_->spec.pipeline.wire, how_.peer_timeout});
+    open_routes_to(one);
     say(one.link, start_ranks{one.clock_offset});
   }
 }
 
-void worker_claims::said_by(member& from, const link_lost& in) {
-  fail(error_kind::run, in.worker < members_.size()
-                            ? fmt::format("{} was lost by {}: it {}", name_of_member(members_[in.worker]),
-                                          name_of_member(from), in.reason)
-                            : fmt::format("{} lost a worker: it {}", name_of_member(from), in.reason));
-}
-
 void worker_claims::said_by(member& from, const refusal& in) {
-  fail(in.kind, fmt::format("{} refuses: {}", name_of_member(from), in.text));
+  const std::string text = fmt::format("{} refuses: {}", name_of_member(from), in.text);
+  if (running_ && restarts() && in.kind == error_kind::run)
+    return lose(from, "it refuses: " + in.text, 0.0);
+  lose_before_start(from, in.kind, text);
 }
 
+/// What would come again with another worker ends the run.
 void worker_claims::said_by(member& from, const failure_message& in) {
+  if (running_ && restarts() && in.kind == error_kind::run)
+    return lose(from, in.text, 0.0);
   fail(in.kind, fmt::format("{}: {}", name_of_member(from), in.text));
 }
 
@@ -281,14 +343,27 @@ bool worker_claims::all_at(stage least) const {
   return !failed_ && std::ranges::all_of(members_, [&](const member& one) { return one.at >= least; });
 }
 
+worker_claims::member& worker_claims::holder_of(std::uint32_t worker) {
+  return *std::ranges::find_if(members_, [&](const member& one) { return one.worker == worker; });
+}
+
+void worker_claims::note(const std::string& text) const {
+  if (how_.on_event)
+    how_.on_event(text);
+}
+
 worker_claims::member* worker_claims::find(const caf::actor& link) {
   const auto found = std::ranges::find_if(members_, [&](const member& one) { return one.link == link; });
   return found == members_.end() ? nullptr : &*found;
 }
 
 std::string worker_claims::name_of_member(const member& one) const {
-  return fmt::format("worker {} ({} {})", to_string(one.address), one.ranks.size() == 1 ? "rank" : "ranks",
-                     fmt::join(one.ranks, ","));
+  const std::string name = "worker " + to_string(one.address);
+  if (!one.worker)
+    return name;
+  const std::vector<std::uint32_t>& ranks = where_.workers[*one.worker].ranks;
+  return ranks.empty() ? name + " (a spare)"
+                       : fmt::format("{} ({} {})", name, ranks.size() == 1 ? "rank" : "ranks", fmt::join(ranks, ","));
 }
 
 } // namespace troupe

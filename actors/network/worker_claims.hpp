@@ -1,15 +1,18 @@
-// What the coordinator knows of its workers, and how it brings them from an address to a running rank.
+// What the coordinator knows of its workers: how it brings them from an address to a running rank, and what becomes of
+// the ranks of one that is lost.
 #pragma once
 
 #include "actors/network/coordinator.hpp"
+#include "runtime/network/placement.hpp"
+#include "runtime/recovery/snapshot_places.hpp"
 
 #include <atomic>
+#include <deque>
 #include <limits>
 #include <map>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace troupe {
 
@@ -29,52 +32,95 @@ public:
   void begin(const begin_run& in);
   void leave();
 
+  // As the scheduler's keeper (worker_claims_recovery.cpp)
+  void restart(const restart_order& in);
+  void trim(const recovery_line_message& in);
+  void give_up(const run_given_up& in);
+  void judge(const complaint& in);
+
 private:
-  /// How far a worker has come.
-  enum class stage { connecting, greeted, measured, assigned, wired };
+  /// How far a worker has come. wired: connected to all others, with ranks or to be given some.
+  enum class stage { connecting, greeted, measured, assigned, wired, over };
   struct member {
-    member(network_address where, std::vector<std::uint32_t> hosts)
-        : address(std::move(where)), ranks(std::move(hosts)) {}
+    explicit member(network_address where) : address(std::move(where)) {}
 
     network_address address;
-    std::vector<std::uint32_t> ranks;
     caf::actor link; ///< null before and after
     stage at = stage::connecting;
+    std::optional<std::uint32_t> worker; ///< its number in the placement, once it has one
+    std::uint64_t joined_version = 1;    ///< of the placement that it first was in
+    std::uint64_t connected_version = 0; ///< of the newest placement all of which it is connected to
     std::uint32_t probes_left = 8;
     double best_round_trip = std::numeric_limits<double>::infinity();
     double clock_offset = 0.0; ///< added to its clock gives the run's
   };
+  /// A rank that is on its way to live again.
+  struct restarting {
+    restart_order order;
+    std::uint32_t worker = 0;             ///< that is to host it
+    std::optional<std::uint32_t> source;  ///< that was asked for its snapshot; nothing: none is needed, or it is there
+  };
 
   member* find(const caf::actor& link);
+  member& holder_of(std::uint32_t worker);
   std::string name_of_member(const member& one) const;
   void said_by(member& from, const hello& in);
   void said_by(member& from, const clock_answer& in);
   void said_by(member& from, const assignment_taken&);
-  void said_by(member& from, const neighbours_connected&);
+  void said_by(member& from, const neighbours_connected& in);
   void said_by(member& from, const link_lost& in);
   void said_by(member& from, const refusal& in);
   void said_by(member& from, const failure_message& in);
   void said_by(member& from, const parameter_request& in);
+  void said_by(member& from, const snapshot_kept& in);
+  void said_by(member& from, const rank_lost& in);
+  void said_by(member& from, const rank_hosted& in);
   template <class Message>
   void said_by(member& from, const Message&);
 
+  void connect(std::uint32_t index);
   void reach(member& one, stage now);
   bool all_at(stage least) const;
-  void assign_all();
-  assignment assignment_for(std::uint32_t number) const;
+  void assign_all_when_measured();
+  assignment assignment_for(std::uint32_t worker) const;
+  void tell_ready();
+  void open_routes_to(const member& one) const;
+  void lose_before_start(member& one, error_kind kind, const std::string& text);
   void fail(error_kind kind, const std::string& text);
   void tell_when_left();
+  void note(const std::string& text) const;
+
+  // worker_claims_recovery.cpp
+  bool restarts() const { return setup_->spec.faults.snapshot_every != 0; }
+  void lose(member& one, const std::string& reason, double silent_for);
+  void lose_ranks_of(std::uint32_t worker, const std::string& cause, double silent_for);
+  void look_for_successor(const network_address& lost);
+  void assign_joiner(member& one);
+  void connect_joiner(member& one);
+  void admit_joiners();
+  bool is_connected(const member& joiner) const;
+  void tell_of_new_company();
+  void tell_placement();
+  void find_snapshot(restarting& one);
+  placement planned() const;
+  void tell_state_lost(const std::string& cause);
 
   self_pointer self_;
   setup_ptr setup_;
   coordinator_setup_of_workers how_;
   observer watcher_;
   run_id run_{};
-  std::vector<member> members_;
+  std::deque<member> members_; ///< those who are over among them
+  placement where_;
+  snapshot_places snapshots_;
+  std::map<std::uint32_t, restarting> restarting_; ///< by rank
   std::shared_ptr<std::atomic<bool>> given_up_;
   std::uint32_t connecting_ = 0;        ///< connectors whose answer is due
   std::map<std::string, shape> shapes_; ///< of all parameters, once one was asked for
   tensor_pool pool_;
+  company everyone_; ///< once the run has begun
+  bool assigned_ = false;
+  bool running_ = false;
   bool failed_ = false;
   bool leaving_ = false;
 };

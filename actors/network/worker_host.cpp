@@ -2,14 +2,10 @@
 
 #include "actors/network/connector.hpp"
 #include "actors/network/peers.hpp"
-#include "actors/network/worker_store.hpp"
 #include "actors/run.hpp"
 #include "actors/shell.hpp"
-#include "actors/stage.hpp"
 #include "runtime/local_run.hpp"
 #include "runtime/network/fingerprint.hpp"
-#include "runtime/network/placement.hpp"
-#include "runtime/network/run_limits.hpp"
 #include "runtime/part_writer.hpp"
 #include "runtime/run_spec.hpp"
 
@@ -56,7 +52,7 @@ void worker_host::lost(const peer_lost& in) {
       if (at->second == in.link) {
         const std::uint32_t number = at->first;
         links->erase(at);
-        if (!run_->leaving) {
+        if (!run_->leaving && is_partner(number)) {
           note(fmt::format("lost worker {}: it {}", place_of(number), in.reason));
           say(run_->coordinator, link_lost{number, in.reason});
         }
@@ -66,11 +62,11 @@ void worker_host::lost(const peer_lost& in) {
 }
 
 void worker_host::connected(const peer_connected& in) {
-  if (!run_ || run_->leaving || !run_->task) {
+  if (!run_ || run_->leaving || !run_->task || !is_partner(in.number)) { // it, or the run, was lost meanwhile
     ::close(in.socket);
     return;
   }
-  const network_address address = parse_address(run_->task->workers[in.number].address, "worker");
+  const network_address address = parse_address(place_of(in.number), "worker");
   run_->introducing[in.number] = spawn_link(self_->system(), in.socket,
                                             link_setup{.owner = caf::actor(self_),
                                                        .tls = setup_.tls,
@@ -80,7 +76,7 @@ void worker_host::connected(const peer_connected& in) {
 }
 
 void worker_host::failed(const connecting_failed& in) {
-  if (!run_ || run_->leaving)
+  if (!run_ || run_->leaving || !is_partner(in.number))
     return;
   note(fmt::format("worker {} {}", place_of(in.number), in.reason));
   say(run_->coordinator, link_lost{in.number, in.reason});
@@ -130,7 +126,7 @@ void worker_host::greet_neighbour(const caf::actor& link, const hello& in) {
     return refuse(link, error_kind::run,
                   fmt::format("run {} was found, expected {}", short_name(in.run),
                               run_ && run_->task ? "run " + short_name(run_->id) : "none"));
-  if (in.target_worker != run_->task->worker || !run_->partners.contains(in.source_worker) ||
+  if (in.target_worker != run_->task->worker || !is_partner(in.source_worker) ||
       run_->neighbours.contains(in.source_worker))
     return refuse(
         link, error_kind::protocol,
@@ -166,14 +162,10 @@ void worker_host::said_by(const caf::actor& link, const assignment& in) {
     refuse(link, e.kind(), e.what());
     return leave();
   }
-  for (const std::uint32_t rank : in.workers[in.worker].ranks)
-    for (const std::uint32_t other : neighbours_of(in.pipeline, rank))
-      for (std::uint32_t number = 0; number < in.workers.size(); ++number)
-        if (number != in.worker && std::ranges::count(in.workers[number].ranks, other) > 0)
-          run_->partners.insert(number);
   spawn_members();
-  note(fmt::format("run {}: worker {} of {}, ranks {}", short_name(run_->id), in.worker, in.workers.size(),
-                   fmt::join(in.workers[in.worker].ranks, ",")));
+  const std::vector<std::uint32_t>& ranks = in.where.workers[in.worker].ranks;
+  note(fmt::format("run {}: worker {} of {}, {}", short_name(run_->id), in.worker, in.where.workers.size(),
+                   ranks.empty() ? "a spare" : fmt::format("ranks {}", fmt::join(ranks, ","))));
   say(link, assignment_taken{});
 }
 
@@ -192,32 +184,64 @@ void worker_host::open_start(const assignment& in) {
   run_->options.resume = &*run_->start;
 }
 
-/// Of two neighbours the one with the smaller number calls.
 void worker_host::said_by(const caf::actor& link, const connect_neighbours&) {
   if (!from_coordinator(link) || !run_->task || run_->connecting)
     return refuse(link, error_kind::protocol, "connect_neighbours was found, expected it once, after an assignment");
   run_->connecting = true;
-  for (const std::uint32_t number : run_->partners)
-    if (number > run_->task->worker)
-      self_->spawn<caf::detached>(connector,
-                                  connector_setup{caf::actor(self_), number,
-                                                  parse_address(run_->task->workers[number].address, "worker"),
-                                                  setup_.connect_timeout, run_->given_up});
+  call_others();
   tell_when_connected();
+}
+
+/// Everybody in the run but ourselves: a rank may come to live anywhere.
+bool worker_host::is_partner(std::uint32_t worker) const {
+  const placement& where = run_->task->where;
+  return worker != run_->task->worker && worker < where.workers.size() &&
+         where.workers[worker].standing != worker_standing::gone;
+}
+
+/// Of two workers the one with the smaller number calls.
+void worker_host::call_others() {
+  for (std::uint32_t number = run_->task->worker + 1; number < run_->task->where.workers.size(); ++number)
+    if (is_partner(number) && run_->called.insert(number).second)
+      call(number);
+}
+
+void worker_host::call(std::uint32_t worker) {
+  self_->spawn<caf::detached>(connector, connector_setup{.owner = caf::actor(self_),
+                                                         .number = worker,
+                                                         .address = parse_address(place_of(worker), "worker"),
+                                                         .seconds = setup_.connect_timeout,
+                                                         .given_up = run_->given_up});
 }
 
 void worker_host::admit_neighbour(std::uint32_t worker, const caf::actor& link) {
   run_->neighbours[worker] = link;
   run_->introducing.erase(worker);
-  open_routes_to(link, run_->task->workers[worker].ranks, false);
+  tell(link, identify_peer{});
+  open_routes_to(link);
   tell_when_connected();
 }
 
+bool worker_host::connected_to_all() const {
+  for (std::uint32_t number = 0; number < run_->task->where.workers.size(); ++number)
+    if (is_partner(number) && !run_->neighbours.contains(number))
+      return false;
+  return true;
+}
+
 void worker_host::tell_when_connected() {
-  if (!run_->connecting || run_->connected_told || run_->neighbours.size() < run_->partners.size())
+  const std::uint64_t version = run_->task->where.version;
+  if (!run_->connecting || run_->connected_version == version || !connected_to_all())
     return;
-  run_->connected_told = true;
-  say(run_->coordinator, neighbours_connected{});
+  run_->connected_version = version;
+  say(run_->coordinator, neighbours_connected{version});
+}
+
+caf::actor worker_host::link_to(std::uint32_t worker) const {
+  for (const auto* links : {&run_->neighbours, &run_->introducing})
+    if (const auto found = links->find(worker); found != links->end())
+      return found->second;
+  return nullptr;
 }
 
 void worker_host::said_by(const caf::actor& link, const clock_probe& in) {
@@ -227,21 +251,11 @@ void worker_host::said_by(const caf::actor& link, const clock_probe& in) {
 }
 
 void worker_host::said_by(const caf::actor& link, const start_ranks& in) {
-  if (!from_coordinator(link) || !run_->connected_told || run_->started)
+  if (!from_coordinator(link) || run_->connected_version == 0 || run_->started)
     return refuse(link, error_kind::protocol, "start_ranks was found, expected it once, after neighbours_connected");
   run_->started = true;
   *run_->clock_offset = in.clock_offset;
-  auto everyone = std::make_shared<company>();
-  everyone->ranks = run_->here.ranks;
-  for (const auto& [number, neighbour] : run_->neighbours)
-    for (const std::uint32_t rank : run_->task->workers[number].ranks)
-      everyone->ranks[rank] = caf::actor_cast<stage_actor>(neighbour);
-  everyone->scheduler = caf::actor_cast<scheduler_actor>(run_->coordinator);
-  everyone->recorder = caf::actor_cast<recorder_actor>(run_->coordinator);
-  everyone->store = run_->here.store;
-  everyone->alarm = run_->alarm.get();
-  for (const std::uint32_t rank : run_->task->workers[run_->task->worker].ranks)
-    tell(everyone->ranks[rank], introduction{everyone});
+  begin_ranks();
 }
 
 void worker_host::said_by(const caf::actor& link, const release&) {
@@ -267,52 +281,6 @@ void worker_host::said_by(const caf::actor& link, const refusal& in) {
 }
 
 // The run
-
-/// The actors exist before any peer can reach them; they begin with their introduction.
-void worker_host::spawn_members() {
-  const assignment& task = *run_->task;
-  const observer self = caf::actor_cast<observer>(caf::actor(self_));
-  const auto watch = [&](const caf::actor& member) {
-    self_->monitor(member);
-    run_->alive.push_back(member);
-  };
-  run_->here.ranks.resize(run_->setup->pipeline.ranks());
-  for (const std::uint32_t rank : task.workers[task.worker].ranks) {
-    run_->here.ranks[rank] = self_->system().spawn(stage, run_->setup, stage_start{.rank = rank}, self);
-    watch(caf::actor_cast<caf::actor>(run_->here.ranks[rank]));
-  }
-  run_->here.store =
-      self_->system().spawn<caf::detached>(worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
-  watch(caf::actor_cast<caf::actor>(run_->here.store));
-  open_routes_to(run_->coordinator, {}, true);
-}
-
-void worker_host::open_routes_to(const caf::actor& link, const std::vector<std::uint32_t>& peer_ranks, bool schedules) {
-  auto routes = std::make_shared<link_routes>();
-  routes->here = run_->here;
-  routes->peer_ranks.insert(peer_ranks.begin(), peer_ranks.end());
-  routes->peer_schedules = schedules;
-  const run_setup& setup = *run_->setup;
-  tell(link, identify_peer{});
-  tell(link, open_routes{routes, limits_of(setup.spec, *setup.family, setup.pipeline), setup.spec.pipeline.wire,
-                         run_->task->peer_timeout_seconds});
-}
-
-void worker_host::member_failed(const failure_message& in) {
-  if (!run_ || run_->leaving)
-    return;
-  note(in.text);
-  say(run_->coordinator, in);
-}
-
-void worker_host::member_ended(const caf::actor_addr& who) {
-  if (!run_)
-    return;
-  std::erase_if(run_->alive, [&](const caf::actor& one) { return one.address() == who; });
-  if (!run_->leaving) // an exception's own failure_message was sent before
-    say(run_->coordinator, failure_message{error_kind::run, "an actor of a worker ended before the run did"});
-  forget_if_over();
-}
 
 void worker_host::leave() {
   if (!run_ || run_->leaving)
@@ -383,7 +351,7 @@ hello worker_host::introduction_of(peer_role role, std::uint32_t target) const {
 }
 
 std::string worker_host::place_of(std::uint32_t worker) const {
-  return run_->task->workers[worker].address;
+  return run_->task->where.workers[worker].address;
 }
 
 void worker_host::note(const std::string& text) const {

@@ -9,8 +9,10 @@
 
 #include <atomic>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 namespace troupe {
@@ -26,8 +28,10 @@ public:
   void lost(const peer_lost& in);
   void connected(const peer_connected& in);
   void failed(const connecting_failed& in);
+  void rank_is_failing(const rank_failed& in);
   void member_failed(const failure_message& in);
   void member_ended(const caf::actor_addr& who);
+  void found(const snapshot_here& in);
   /// Lets go of everything, then tells the watcher.
   void end();
 
@@ -36,12 +40,12 @@ private:
   struct hosted_run {
     run_id id{};
     caf::actor coordinator;
-    std::optional<assignment> task;
-    std::set<std::uint32_t> partners;                ///< workers that our ranks exchange tensors with
+    std::optional<assignment> task;                  ///< its placement is the newest that is known
     std::map<std::uint32_t, caf::actor> neighbours;  ///< by worker: links that are open
     std::map<std::uint32_t, caf::actor> introducing; ///< by worker: links whose other end has not answered yet
+    std::set<std::uint32_t> called;                  ///< workers that a connection was sought to
     bool connecting = false;                         ///< connect_neighbours came
-    bool connected_told = false;
+    std::uint64_t connected_version = 0;             ///< of the newest placement all of which we said to be connected to
     bool leaving = false;
     run_options options;
     std::optional<checkpoint> start;             ///< of a resumed run that sees the directory
@@ -49,6 +53,12 @@ private:
     setup_ptr setup;
     std::shared_ptr<std::atomic<double>> clock_offset;
     company here; ///< the actors of this run that live here
+    caf::actor shelf;
+    caf::actor nobody;                           ///< in place of a rank that nobody hosts just now
+    std::shared_ptr<const company> everyone;     ///< as our ranks see it
+    std::map<std::uint32_t, incarnation> lives;  ///< of the ranks that live here
+    std::map<std::uint32_t, std::string> causes; ///< by rank: of the death that is about to be noticed
+    std::map<std::uint32_t, restart_order> waiting; ///< by rank: until its snapshot is here
     bool started = false;
     std::vector<caf::actor> alive;
     std::unique_ptr<alarm_clock> alarm;
@@ -59,6 +69,9 @@ private:
   void said_by(const caf::actor& link, const assignment& in);
   void said_by(const caf::actor& link, const connect_neighbours& in);
   void said_by(const caf::actor& link, const start_ranks& in);
+  void said_by(const caf::actor& link, const placement& in);
+  void said_by(const caf::actor& link, const restart_order& in);
+  void said_by(const caf::actor& link, const snapshot_request& in);
   void said_by(const caf::actor& link, const release& in);
   void said_by(const caf::actor& link, const clock_probe& in);
   void said_by(const caf::actor& link, const parameter_answer& in);
@@ -74,8 +87,26 @@ private:
   void admit_neighbour(std::uint32_t worker, const caf::actor& link);
   void tell_when_connected();
   void open_start(const assignment& in);
+  bool is_partner(std::uint32_t worker) const;
+  bool connected_to_all() const;
+  void call(std::uint32_t worker);
+  void call_others();
+  caf::actor link_to(std::uint32_t worker) const;
+
+  // The ranks that live here (worker_host_ranks.cpp)
   void spawn_members();
-  void open_routes_to(const caf::actor& link, const std::vector<std::uint32_t>& peer_ranks, bool schedules);
+  void watch(const caf::actor& member);
+  void open_routes_to(const caf::actor& link) const;
+  void open_all_routes() const;
+  void begin_ranks();
+  void start_again(const restart_order& in, const std::shared_ptr<const rank_snapshot>& from);
+  void show_successors(const std::vector<std::pair<std::uint32_t, incarnation>>& successors);
+  std::shared_ptr<const company> seen_from_here() const;
+  void route_snapshots() const;
+  void rank_ended(std::uint32_t rank);
+  bool restarts() const { return run_->task->spec.faults.snapshot_every != 0; }
+  void drop(std::uint32_t worker);
+
   void leave();
   void forget_if_over();
   void admit_next();

@@ -19,6 +19,8 @@ public:
   double interval() const { return std::min(timeout_ / looks_per_timeout, least_timeout / looks_per_timeout); }
   double timeout() const { return timeout_; }
 
+  double silent_for(double now) const { return now - heard_; }
+
   void heard(double now) { heard_ = now; }
   void said(double now) { said_ = now; }
 

@@ -22,7 +22,7 @@ wire_limits limits_of(const run_spec& spec, const model_family& family, const pl
                                                    sizeof(std::int32_t)),
                      .tensors = 1,
                      .record_bytes = record_bytes,
-                     .workers = pipeline.ranks(), // each hosts one at least
+                     .workers = most_workers,
                      .ranks = pipeline.ranks(),
                      .stages = pipeline.order.stages(),
                      .layers = static_cast<std::uint32_t>(family.layer_count(spec.model))};

@@ -39,27 +39,6 @@ void require_utf8(const proto::RunSpec& spec) {
     throw spec_error("run spec: found a text that is not UTF-8, expected UTF-8, as it is sent to other processes");
 }
 
-/// Every rank lives in one place.
-std::vector<worker_place> to_places(const proto::Assignment& from, std::uint32_t ranks) {
-  std::vector<worker_place> places;
-  std::vector<bool> placed(ranks, false);
-  for (const proto::WorkerPlace& one : from.workers()) {
-    worker_place& place = places.emplace_back();
-    place.address = name_in(one.address(), "an address");
-    for (const std::uint32_t rank : one.ranks()) {
-      if (rank >= ranks || placed[rank])
-        refuse(
-            fmt::format("found rank {} on worker {}, expected each of {} ranks once", rank, places.size() - 1, ranks));
-      placed[rank] = true;
-      place.ranks.push_back(rank);
-    }
-  }
-  const auto homeless = std::ranges::find(placed, false);
-  if (homeless != placed.end())
-    refuse(fmt::format("found no worker for rank {}, expected one", homeless - placed.begin()));
-  return places;
-}
-
 /// What a plan and the spec that it was made for have in common.
 void require_fit(const plan& pipeline, const run_spec& spec) {
   const std::uint32_t microbatches = pipeline.order.microbatches;
@@ -78,11 +57,7 @@ void encode(const assignment& from, body_writer& out) {
   proto::Assignment& to = *out.body().mutable_assignment();
   to.set_run(std::string(from.run.begin(), from.run.end()));
   to.set_worker(from.worker);
-  for (const worker_place& one : from.workers) {
-    proto::WorkerPlace& place = *to.add_workers();
-    place.set_address(name_in(one.address, "an address"));
-    place.mutable_ranks()->Add(one.ranks.begin(), one.ranks.end());
-  }
+  fill(from.where, *to.mutable_where());
   to_message(from.spec, *to.mutable_spec());
   require_utf8(to.spec());
   to_message(from.pipeline, *to.mutable_plan());
@@ -102,9 +77,12 @@ assignment decode_assignment(const body_reader& in) {
   to.spec = to_spec(from.spec());
   to.pipeline = from_message(from.plan());
   require_fit(to.pipeline, to.spec);
-  to.workers = to_places(from, to.pipeline.ranks());
-  if (from.worker() >= to.workers.size())
-    refuse(fmt::format("found worker {}, expected one below {}", from.worker(), to.workers.size()));
+  to.where = to_placement(from.where(), to.pipeline.ranks());
+  if (to.where.ranks.size() != to.pipeline.ranks())
+    refuse(fmt::format("found places of {} ranks, expected those of {}, as the schedule has", to.where.ranks.size(),
+                       to.pipeline.ranks()));
+  if (from.worker() >= to.where.workers.size())
+    refuse(fmt::format("found worker {}, expected one below {}", from.worker(), to.where.workers.size()));
   to.worker = from.worker();
   to.peer_timeout_seconds = from.peer_timeout_seconds();
   if (!std::isfinite(to.peer_timeout_seconds) || to.peer_timeout_seconds < 0.0)

@@ -5,6 +5,7 @@
 #include "model/error.hpp"
 #include "model/tensor.hpp"
 #include "runtime/manifest.hpp"
+#include "runtime/network/placement.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
@@ -56,14 +57,6 @@ struct refusal {
   friend bool operator==(const refusal&, const refusal&) = default;
 };
 
-/// A worker's address, "HOST:PORT", and the ranks that live there.
-struct worker_place {
-  std::string address;
-  std::vector<std::uint32_t> ranks;
-
-  friend bool operator==(const worker_place&, const worker_place&) = default;
-};
-
 /// How a worker's part of a checkpoint gets to disk: through a directory that all see, or through the coordinator.
 enum class checkpoint_route { shared, coordinator };
 
@@ -71,8 +64,8 @@ enum class checkpoint_route { shared, coordinator };
 /// `worker` is a place and that each rank lives in one place; whether the spec makes sense is for validate to say.
 struct assignment {
   run_id run = {};
-  std::uint32_t worker = 0; ///< the receiver's index in `workers`
-  std::vector<worker_place> workers = {};
+  std::uint32_t worker = 0; ///< the receiver's index in `where.workers`
+  placement where = {};
   run_spec spec = {};
   plan pipeline = {};
   double peer_timeout_seconds = 0.0;
@@ -86,11 +79,14 @@ struct assignment {
 struct assignment_taken {
   friend bool operator==(const assignment_taken&, const assignment_taken&) = default;
 };
-/// Coordinator to worker, once all have taken theirs: connect to those you exchange tensors with.
+/// Coordinator to worker, once all have taken theirs: connect to the others.
 struct connect_neighbours {
   friend bool operator==(const connect_neighbours&, const connect_neighbours&) = default;
 };
+/// Worker to coordinator: there is a connection to every worker that this placement has and that is not gone.
 struct neighbours_connected {
+  std::uint64_t version = 1;
+
   friend bool operator==(const neighbours_connected&, const neighbours_connected&) = default;
 };
 /// Coordinator to worker: let the ranks begin. Times are seconds of the clock that clock_probe asks for.
@@ -123,6 +119,34 @@ struct link_lost {
   std::string reason;
 
   friend bool operator==(const link_lost&, const link_lost&) = default;
+};
+
+/// Worker to coordinator: the actor of this life of the rank is there, and takes messages.
+struct rank_hosted {
+  std::uint32_t rank = 0;
+  incarnation life = 1;
+
+  friend bool operator==(const rank_hosted&, const rank_hosted&) = default;
+};
+
+/// Coordinator to worker: give that other worker the snapshot that you keep.
+struct snapshot_request {
+  std::uint32_t rank = 0;
+  std::uint64_t steps_done = 0;
+  std::uint32_t worker = 0;
+
+  friend bool operator==(const snapshot_request&, const snapshot_request&) = default;
+};
+
+/// Worker to worker: one layer of a rank's snapshot, to be kept. A rank's layers come in their order, and no other ones
+/// of that rank in between.
+struct snapshot_part {
+  std::uint32_t rank = 0;
+  incarnation source_incarnation = 1;
+  std::uint64_t steps_done = 0;
+  bool second_copy = false; ///< the layer is of a stage of which the rank holds copy 1
+  layer_snapshot layer = {};
+  bool last = false; ///< of all
 };
 
 /// Worker to coordinator: one layer of a rank's state, to be written for it, once part_written was answered. The next

@@ -48,13 +48,7 @@ layer_part to_layer_part(const proto::LayerPart& from, const body_reader& in) {
                   .steps_done = from.steps_done(),
                   .layer = {.layer = layer_in(from.layer(), in), .parameters = {}},
                   .last = from.last()};
-  for (const proto::Parameter& one : from.parameters()) {
-    parameter_snapshot& to = part.layer.parameters.emplace_back();
-    to.name = name_in(one.name(), "the name of a parameter");
-    to.value = in.blocks.take_tensor();
-    for (std::uint32_t state = 0; state < one.states(); ++state)
-      to.state.push_back(in.blocks.take_tensor());
-  }
+  part.layer.parameters = parameters_in(from.parameters(), in);
   return part;
 }
 
@@ -106,6 +100,30 @@ parameter_answer to_answer(const proto::ParameterAnswer& from, const body_reader
 
 } // namespace
 
+void fill(const layer_snapshot& from, google::protobuf::RepeatedPtrField<proto::Parameter>& to, body_writer& out) {
+  for (const parameter_snapshot& one : from.parameters) {
+    proto::Parameter& parameter = *to.Add();
+    parameter.set_name(name_in(one.name, "the name of a parameter"));
+    parameter.set_states(static_cast<std::uint32_t>(one.state.size()));
+    out.add(one.value);
+    for (const tensor& state : one.state)
+      out.add(state);
+  }
+}
+
+std::vector<parameter_snapshot> parameters_in(const google::protobuf::RepeatedPtrField<proto::Parameter>& from,
+                                              const body_reader& in) {
+  std::vector<parameter_snapshot> found;
+  for (const proto::Parameter& one : from) {
+    parameter_snapshot& to = found.emplace_back();
+    to.name = name_in(one.name(), "the name of a parameter");
+    to.value = in.blocks.take_tensor();
+    for (std::uint32_t state = 0; state < one.states(); ++state)
+      to.state.push_back(in.blocks.take_tensor());
+  }
+  return found;
+}
+
 void encode(const hello& from, body_writer& out) {
   proto::Hello& to = *out.body().mutable_hello();
   to.set_protocol(from.protocol);
@@ -132,8 +150,8 @@ void encode(const assignment_taken&, body_writer& out) {
 void encode(const connect_neighbours&, body_writer& out) {
   out.body().mutable_connect_neighbours();
 }
-void encode(const neighbours_connected&, body_writer& out) {
-  out.body().mutable_neighbours_connected();
+void encode(const neighbours_connected& from, body_writer& out) {
+  out.body().mutable_neighbours_connected()->set_version(from.version);
 }
 void encode(const start_ranks& from, body_writer& out) {
   out.body().mutable_start_ranks()->set_here(from.clock_offset);
@@ -165,14 +183,7 @@ void encode(const layer_part& from, body_writer& out) {
   to.set_source_incarnation(from.source_incarnation);
   to.set_steps_done(from.steps_done);
   to.set_layer(static_cast<std::uint64_t>(from.layer.layer));
-  for (const parameter_snapshot& one : from.layer.parameters) {
-    proto::Parameter& parameter = *to.add_parameters();
-    parameter.set_name(name_in(one.name, "the name of a parameter"));
-    parameter.set_states(static_cast<std::uint32_t>(one.state.size()));
-    out.add(one.value);
-    for (const tensor& state : one.state)
-      out.add(state);
-  }
+  fill(from.layer, *to.mutable_parameters(), out);
   to.set_last(from.last);
 }
 
@@ -225,7 +236,7 @@ wire_message decode_control(const body_reader& in) {
   case body_kind::kConnectNeighbours:
     return connect_neighbours{};
   case body_kind::kNeighboursConnected:
-    return neighbours_connected{};
+    return neighbours_connected{body.neighbours_connected().version()};
   case body_kind::kStartRanks:
     return start_ranks{body.start_ranks().here()};
   case body_kind::kRelease:
@@ -253,8 +264,7 @@ wire_message decode_control(const body_reader& in) {
   case body_kind::kParameterAnswer:
     return to_answer(body.parameter_answer(), in);
   default:
-    throw protocol_error(
-        fmt::format("wire: found a message of kind {}, expected a known one", static_cast<int>(body.kind_case())));
+    return decode_recovery(in);
   }
 }
 

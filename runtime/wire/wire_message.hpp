@@ -11,12 +11,13 @@
 namespace troupe {
 
 /// Changes with any change of the format, so that two programs either understand each other wholly or not at all.
-inline constexpr std::uint8_t wire_protocol = 2;
+inline constexpr std::uint8_t wire_protocol = 3;
 
 using wire_message =
     std::variant<hello, refusal, assignment, assignment_taken, connect_neighbours, neighbours_connected, start_ranks,
                  release, heartbeat, clock_probe, clock_answer, link_lost, layer_part, layer_part_taken, part_written,
-                 parameter_request, parameter_answer, token_message, target_message, activation_message,
+                 parameter_request, parameter_answer, placement, restart_order, rank_hosted, snapshot_request,
+                 snapshot_part, snapshot_kept, rank_lost, recovery_line_message, token_message, target_message, activation_message,
                  gradient_message, group_gradient_message, tied_gradient_message, tied_value_message, step_opening,
                  step_decision, digest_request, rank_ready, credit_message, loss_message, step_report, slice_batch,
                  digest_report, failure_message>;
@@ -38,6 +39,9 @@ struct wire_limits {
   std::uint32_t stages = 0;
   std::uint32_t layers = 0;
 };
+
+/// Of one run, those that were lost among them.
+inline constexpr std::uint32_t most_workers = 65536;
 
 /// Before the peer has said who it is: a hello or a refusal.
 inline constexpr wire_limits limits_before_hello{.record_bytes = std::uint64_t{128} << 10};

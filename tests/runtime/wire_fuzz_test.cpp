@@ -19,7 +19,7 @@ void add_filled(std::vector<wire_message>& to) {
   if constexpr (Kind < std::variant_size_v<wire_message>) {
     using message = std::variant_alternative_t<Kind, wire_message>;
     message one;
-    if constexpr (std::is_same_v<message, part_written>)
+    if constexpr (std::is_same_v<message, part_written> || std::is_same_v<message, placement>)
       fill(one);
     else if constexpr (!std::is_same_v<message, assignment>)
       filler().fill(one);
@@ -34,7 +34,7 @@ wire_message an_assignment() {
   made.pipeline.order = generate_schedule({"pipedream-2bw", 2, 4, 1});
   made.pipeline.facts = check_schedule(made.pipeline.order);
   made.pipeline.stages = {{0, 1}, {1, 3}};
-  made.workers = {{"a:1", {1}}, {"b:2", {0}}};
+  made.where = {.workers = {{"a:1", {1}}, {"b:2", {0}}}, .ranks = {{1, 1}, {1, 0}}};
   made.spec.training.microbatches = 4;
   return made;
 }

@@ -21,7 +21,7 @@ void for_every_kind(const Check& check) {
     using message = std::variant_alternative_t<Kind, wire_message>;
     if constexpr (!std::is_same_v<message, assignment>) {
       message one;
-      if constexpr (std::is_same_v<message, part_written>)
+      if constexpr (std::is_same_v<message, part_written> || std::is_same_v<message, placement>)
         fill(one);
       else
         filler().fill(one);

@@ -30,15 +30,19 @@ plan plan_of(const schedule& order) {
 assignment assignment_of(const plan& pipeline) {
   assignment made{.run = {1, 2, 3, 255},
                   .worker = 1,
-                  .workers = {{"localhost:4000", {}}, {"[::1]:5", {}}},
+                  .where = {.version = 7,
+                            .workers = {{"localhost:4000", {}}, {"[::1]:5", {}, worker_standing::joining}},
+                            .ranks = {}},
                   .pipeline = pipeline,
                   .peer_timeout_seconds = 2.5,
                   .checkpoints = checkpoint_route::coordinator,
                   .resume_directory = "/a/b c",
                   .steps_done = 77,
                   .resume_through_coordinator = true};
-  for (std::uint32_t rank = pipeline.ranks(); rank-- > 0;)
-    made.workers[rank % 2].ranks.push_back(rank);
+  for (std::uint32_t rank = pipeline.ranks(); rank-- > 0;) {
+    made.where.workers[rank % 2].ranks.push_back(rank);
+    made.where.ranks.push_back({rank + 1, rank % 2});
+  }
   made.spec.training.microbatches = pipeline.order.microbatches;
   made.spec.optimizer.learning_rate = 0.1 + 1e-17;
   made.spec.data.path = "text.bin";
@@ -81,7 +85,7 @@ TEST_CASE("an assignment arrives with every field as it was sent") {
   const assignment got = through(sent);
   CHECK(got.run == sent.run);
   CHECK(got.worker == 1);
-  CHECK(got.workers == sent.workers);
+  CHECK(got.where == sent.where);
   CHECK(got.spec == sent.spec);
   CHECK(same_plan(got.pipeline, sent.pipeline));
   CHECK(got.peer_timeout_seconds == 2.5);
@@ -188,14 +192,14 @@ TEST_CASE("an assignment that contradicts itself is refused") {
   };
   CHECK(refused([](assignment&) {}).empty());
   CHECK(refused([](assignment& one) { one.worker = 2; }) == "assignment: found worker 2, expected one below 2");
-  CHECK(refused([](assignment& one) { one.workers[0].ranks = {}; }) ==
-        "assignment: found no worker for rank 0, expected one");
+  CHECK(refused([](assignment& one) { one.where.workers[0].ranks = {}; }) ==
+        "placement: found no worker for rank 0, expected one");
   CHECK(refused([](assignment& one) {
-          one.workers[0].ranks = {0, 1};
-        }) == "assignment: found rank 1 on worker 1, expected each of 2 ranks once");
+          one.where.workers[0].ranks = {0, 1};
+        }) == "placement: found rank 1 on worker 1, expected each of 2 ranks once");
   CHECK(refused([](assignment& one) {
-          one.workers[0].ranks = {0, 2};
-        }) == "assignment: found rank 2 on worker 0, expected each of 2 ranks once");
+          one.where.workers[0].ranks = {0, 2};
+        }) == "placement: found rank 2 on worker 0, expected each of 2 ranks once");
   CHECK(refused([](assignment& one) { one.spec.training.microbatches = 5; }) ==
         "assignment: found a schedule of 4 microbatches, expected 5, as training.microbatches says");
   CHECK(refused([](assignment& one) { one.spec.training.gradient_groups = 2; }) ==

@@ -144,6 +144,14 @@ inline void fill(part_written& part) {
   }
 }
 
+/// Every rank of a placement lives in one place.
+inline void fill(placement& where) {
+  filler().fill(where);
+  where.ranks = {{.life = 3, .replica = 1}, {.life = 1, .replica = 0}, {.life = 2, .replica = 1}};
+  where.workers[0].ranks = {1};
+  where.workers[1].ranks = {0, 2};
+}
+
 inline bool same(const tensor& a, const tensor& b) {
   return a.empty() == b.empty() && a.extents() == b.extents() &&
          (a.bytes() == 0 || std::memcmp(a.data(), b.data(), a.bytes()) == 0);

@@ -1,0 +1,216 @@
+// The half of worker_host that minds the ranks: those that live here begin, die and live again, and all know where the
+// others are.
+#include "actors/network/peers.hpp"
+#include "actors/network/worker_host.hpp"
+#include "actors/network/worker_shelf.hpp"
+#include "actors/network/worker_store.hpp"
+#include "actors/stage.hpp"
+#include "runtime/network/run_limits.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+/// Takes what is meant for a rank that nobody hosts just now. Whoever sent it will be asked for it again.
+caf::behavior nobody(caf::event_based_actor* self) {
+  self->set_default_handler(caf::drop);
+  return {[](const caf::unit_t&) {}};
+}
+
+} // namespace
+
+void worker_host::watch(const caf::actor& member) {
+  self_->monitor(member);
+  run_->alive.push_back(member);
+}
+
+/// The actors exist before any peer can reach them; the ranks begin with their introduction.
+void worker_host::spawn_members() {
+  const assignment& task = *run_->task;
+  const observer self = caf::actor_cast<observer>(caf::actor(self_));
+  caf::actor_system& system = self_->system();
+  run_->here.ranks.resize(run_->setup->pipeline.ranks());
+  for (const std::uint32_t rank : task.where.workers[task.worker].ranks) {
+    run_->lives[rank] = task.where.ranks[rank].life;
+    run_->here.ranks[rank] = system.spawn(stage, run_->setup, stage_start{.rank = rank}, self);
+    watch(caf::actor_cast<caf::actor>(run_->here.ranks[rank]));
+  }
+  run_->here.store = system.spawn<caf::detached>(worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
+  watch(caf::actor_cast<caf::actor>(run_->here.store));
+  run_->shelf = system.spawn(worker_shelf, run_->coordinator, caf::actor(self_), self);
+  watch(run_->shelf);
+  run_->nobody = system.spawn(nobody);
+  watch(run_->nobody);
+  tell(run_->coordinator, identify_peer{});
+  open_routes_to(run_->coordinator);
+}
+
+void worker_host::open_routes_to(const caf::actor& link) const {
+  auto routes = std::make_shared<link_routes>();
+  routes->here = run_->here;
+  routes->shelf = run_->shelf;
+  routes->peer_schedules = link == run_->coordinator;
+  routes->peer_hosts = !routes->peer_schedules;
+  const run_setup& setup = *run_->setup;
+  tell(link, open_routes{routes, limits_of(setup.spec, *setup.family, setup.pipeline), setup.spec.pipeline.wire,
+                         run_->task->peer_timeout_seconds});
+}
+
+/// A rank that lives here anew is to be found by all.
+void worker_host::open_all_routes() const {
+  open_routes_to(run_->coordinator);
+  for (const auto& [number, link] : run_->neighbours)
+    open_routes_to(link);
+}
+
+void worker_host::begin_ranks() {
+  route_snapshots();
+  run_->everyone = seen_from_here();
+  for (const auto& [rank, life] : run_->lives)
+    tell(run_->here.ranks[rank], introduction{run_->everyone});
+}
+
+std::shared_ptr<const company> worker_host::seen_from_here() const {
+  auto seen = std::make_shared<company>(run_->here);
+  const placement& where = run_->task->where;
+  for (std::uint32_t number = 0; number < where.workers.size(); ++number)
+    for (const std::uint32_t rank : where.workers[number].ranks)
+      if (const caf::actor link = link_to(number); !seen->ranks[rank])
+        seen->ranks[rank] = caf::actor_cast<stage_actor>(link ? link : run_->nobody);
+  seen->scheduler = caf::actor_cast<scheduler_actor>(run_->coordinator);
+  seen->recorder = caf::actor_cast<recorder_actor>(run_->coordinator);
+  if (restarts())
+    seen->keeper = caf::actor_cast<keeper_actor>(run_->shelf);
+  seen->alarm = run_->alarm.get();
+  return seen;
+}
+
+void worker_host::route_snapshots() const {
+  const placement& where = run_->task->where;
+  snapshot_routes routes;
+  for (const rank_care& care : where.ranks)
+    routes.replicas.push_back(care.replica == run_->task->worker ? nullptr : link_to(care.replica));
+  tell(run_->shelf, routes);
+}
+
+void worker_host::said_by(const caf::actor& link, const placement& in) {
+  if (!from_coordinator(link) || !run_->task || in.version <= run_->task->where.version ||
+      in.workers.size() < run_->task->where.workers.size() || in.ranks.size() != run_->here.ranks.size())
+    return refuse(link, error_kind::protocol,
+                  "a placement was found, expected a newer one of this run, from the coordinator");
+  const placement before = std::exchange(run_->task->where, in);
+  for (std::uint32_t number = 0; number < before.workers.size(); ++number)
+    if (in.workers[number].standing == worker_standing::gone)
+      drop(number);
+  if (run_->connecting)
+    call_others();
+  std::vector<std::pair<std::uint32_t, incarnation>> successors;
+  for (std::uint32_t rank = 0; rank < in.ranks.size(); ++rank)
+    if (in.ranks[rank].life > before.ranks[rank].life && !run_->lives.contains(rank))
+      successors.emplace_back(rank, in.ranks[rank].life);
+  if (run_->started) {
+    route_snapshots();
+    show_successors(successors);
+  }
+  tell_when_connected();
+}
+
+/// Lets go of a worker that is gone for the coordinator, whatever it may be for us.
+void worker_host::drop(std::uint32_t worker) {
+  if (const caf::actor link = link_to(worker); link && worker != run_->task->worker)
+    tell(link, close_link{});
+}
+
+/// Tells the ranks that live here of others that live again.
+void worker_host::show_successors(const std::vector<std::pair<std::uint32_t, incarnation>>& successors) {
+  run_->everyone = seen_from_here();
+  for (const auto& [successor, its_life] : successors)
+    for (const auto& [rank, life] : run_->lives)
+      if (rank != successor)
+        tell(run_->here.ranks[rank], successor_message{{successor, its_life}, run_->everyone});
+}
+
+void worker_host::said_by(const caf::actor& link, const restart_order& in) {
+  if (!from_coordinator(link) || !run_->started || !restarts() || in.birth.lives.size() != run_->here.ranks.size())
+    return refuse(link, error_kind::protocol, "a restart_order was found, expected one of this run once it has begun");
+  if (in.birth.steps_done == run_->task->steps_done)
+    return start_again(in, nullptr);
+  run_->waiting[in.rank] = in;
+  tell(run_->shelf, snapshot_wanted{in.rank, in.birth.steps_done});
+}
+
+void worker_host::found(const snapshot_here& in) {
+  if (!run_ || run_->leaving)
+    return;
+  const auto waiting = run_->waiting.find(in.what->rank);
+  if (waiting == run_->waiting.end() || waiting->second.birth.steps_done != in.what->steps_done)
+    return;
+  const restart_order order = waiting->second;
+  run_->waiting.erase(waiting);
+  start_again(order, in.what);
+}
+
+/// Before the others hear of it, so that none of what they send again can come too early.
+void worker_host::start_again(const restart_order& in, const std::shared_ptr<const rank_snapshot>& from) {
+  run_->here.ranks[in.rank] = self_->system().spawn(stage, run_->setup, stage_start{in.rank, in.birth, from},
+                                                    caf::actor_cast<observer>(caf::actor(self_)));
+  watch(caf::actor_cast<caf::actor>(run_->here.ranks[in.rank]));
+  run_->lives[in.rank] = in.birth.life;
+  open_all_routes();
+  show_successors({{in.rank, in.birth.life}});
+  tell(run_->here.ranks[in.rank], introduction{run_->everyone});
+  say(run_->coordinator, rank_hosted{in.rank, in.birth.life});
+  note(fmt::format("run {}: rank {} lives here, from step {} on", short_name(run_->id), in.rank,
+                   in.birth.steps_done + 1));
+}
+
+void worker_host::said_by(const caf::actor& link, const snapshot_request& in) {
+  if (!from_coordinator(link) || !run_->started)
+    return refuse(link, error_kind::protocol, "a snapshot_request was found, expected it from the coordinator");
+  if (const caf::actor other = link_to(in.worker)) // else it was lost, which the coordinator will hear, too
+    tell(run_->shelf, send_snapshot{in.rank, in.steps_done, other});
+}
+
+/// What would come again ends the run.
+void worker_host::rank_is_failing(const rank_failed& in) {
+  if (!run_ || run_->leaving)
+    return;
+  if (in.what.kind != error_kind::run || !restarts())
+    return member_failed(in.what);
+  note(in.what.text);
+  run_->causes[in.rank] = in.what.text;
+}
+
+void worker_host::member_failed(const failure_message& in) {
+  if (!run_ || run_->leaving)
+    return;
+  note(in.text);
+  say(run_->coordinator, in);
+}
+
+void worker_host::member_ended(const caf::actor_addr& who) {
+  if (!run_)
+    return;
+  std::erase_if(run_->alive, [&](const caf::actor& one) { return one.address() == who; });
+  const auto rank =
+      std::ranges::find_if(run_->here.ranks, [&](const stage_actor& one) { return one && one.address() == who; });
+  if (!run_->leaving && rank != run_->here.ranks.end() && restarts())
+    rank_ended(static_cast<std::uint32_t>(rank - run_->here.ranks.begin()));
+  else if (!run_->leaving) // an exception's own failure_message was sent before
+    say(run_->coordinator, failure_message{error_kind::run, "an actor of a worker ended before the run did"});
+  forget_if_over();
+}
+
+void worker_host::rank_ended(std::uint32_t rank) {
+  const auto cause = run_->causes.extract(rank);
+  const double now = run_->setup->clock();
+  say(run_->coordinator,
+      rank_lost{rank, run_->lives[rank],
+                cause.empty() ? fmt::format("rank {} ended before the run did", rank) : cause.mapped(), now, now});
+}
+
+} // namespace troupe

@@ -1,0 +1,84 @@
+#include "actors/network/worker_shelf.hpp"
+
+#include "actors/network/peers.hpp"
+
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+using self_pointer = caf::stateful_actor<worker_shelf_state>*;
+
+bool matches(const snapshot_wanted& one, const rank_snapshot& kept) {
+  return one.rank == kept.rank && one.steps_done == kept.steps_done;
+}
+
+void keep(self_pointer self, std::shared_ptr<const rank_snapshot> taken) {
+  worker_shelf_state& state = self->state;
+  state.shelf.put(taken);
+  say(state.coordinator, snapshot_kept{taken->rank, taken->source_incarnation, taken->steps_done});
+  std::erase_if(state.wanted, [&](const snapshot_wanted& one) {
+    if (!matches(one, *taken))
+      return false;
+    tell(state.owner, snapshot_here{taken});
+    return true;
+  });
+}
+
+/// Layer by layer; the layers are shared with the snapshot, and leave as the link has room.
+void send(const caf::actor& link, const rank_snapshot& taken) {
+  std::size_t left = taken.layers.size() + taken.second_copy.size();
+  for (const bool second : {false, true})
+    for (const layer_snapshot& layer : second ? taken.second_copy : taken.layers)
+      say(link, snapshot_part{taken.rank, taken.source_incarnation, taken.steps_done, second, layer, --left == 0});
+}
+
+void take(self_pointer self, const rank_snapshot& taken) {
+  if (const caf::actor& replica = self->state.replicas[taken.rank]; replica)
+    send(replica, taken);
+  else
+    keep(self, std::make_shared<const rank_snapshot>(taken));
+}
+
+void take(self_pointer self, const snapshot_part& in) {
+  rank_snapshot& so_far = self->state.arriving[in.rank];
+  if (so_far.source_incarnation != in.source_incarnation || so_far.steps_done != in.steps_done)
+    so_far = {.rank = in.rank, .source_incarnation = in.source_incarnation, .steps_done = in.steps_done};
+  (in.second_copy ? so_far.second_copy : so_far.layers).push_back(in.layer);
+  if (!in.last)
+    return;
+  keep(self, std::make_shared<const rank_snapshot>(std::move(so_far)));
+  self->state.arriving.erase(in.rank);
+}
+
+void want(self_pointer self, const snapshot_wanted& in) {
+  if (const auto kept = self->state.shelf.find(in.rank, in.steps_done))
+    tell(self->state.owner, snapshot_here{kept});
+  else
+    self->state.wanted.push_back(in);
+}
+
+} // namespace
+
+caf::behavior worker_shelf(self_pointer self, const caf::actor& coordinator, const caf::actor& owner,
+                           const observer& watcher) {
+  guard(self, watcher, "the worker's shelf");
+  self->state.coordinator = coordinator;
+  self->state.owner = owner;
+  return {
+      on<snapshot_routes>(self, [self](const snapshot_routes& in) { self->state.replicas = in.replicas; }),
+      on<rank_snapshot>(self, [self](const rank_snapshot& in) { take(self, in); }),
+      on<snapshot_part>(self, [self](const snapshot_part& in) { take(self, in); }),
+      on<snapshot_wanted>(self, [self](const snapshot_wanted& in) { want(self, in); }),
+      on<send_snapshot>(self,
+                        [self](const send_snapshot& in) {
+                          if (const auto kept = self->state.shelf.find(in.rank, in.steps_done))
+                            send(in.link, *kept);
+                        }),
+      on<recovery_line_message>(self,
+                                [self](const recovery_line_message& in) { self->state.shelf.trim(in.steps_done); }),
+  };
+}
+
+} // namespace troupe

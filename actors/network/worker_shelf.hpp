@@ -1,0 +1,29 @@
+// A worker's shelf: keeps snapshots of ranks in memory, mostly of ranks that live on other workers, and sends those of
+// its own ranks to where they are kept. For the ranks of its process it is their keeper.
+#pragma once
+
+#include "actors/network/messages.hpp"
+#include "runtime/recovery/snapshot_shelf.hpp"
+
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace troupe {
+
+struct worker_shelf_state {
+  static constexpr const char* name = "shelf";
+  caf::actor coordinator;
+  caf::actor owner;
+  std::vector<caf::actor> replicas; ///< by rank: who keeps its snapshots; null: this shelf
+  snapshot_shelf shelf;
+  std::map<std::uint32_t, rank_snapshot> arriving; ///< by rank: layers that other workers have sent so far
+  std::vector<snapshot_wanted> wanted;             ///< by the owner, not here yet
+};
+
+/// Takes rank_snapshot, snapshot_part, recovery_line_message, snapshot_routes, snapshot_wanted (which it answers to
+/// `owner` with snapshot_here) and send_snapshot. Tells the coordinator of all that it keeps.
+caf::behavior worker_shelf(caf::stateful_actor<worker_shelf_state>* self, const caf::actor& coordinator,
+                           const caf::actor& owner, const observer& watcher);
+
+} // namespace troupe
