@@ -58,6 +58,13 @@ void run_one(self_pointer self) {
   send(self, self->state.runner->run_next());
 }
 
+void save_again(self_pointer self, const stage_start& start) {
+  rank_snapshot taken = *start.snapshot; // shares the tensors
+  taken.source_incarnation = start.birth.life;
+  taken.purpose = take_snapshot::to_checkpoint;
+  post(self, self->state.everyone->store, std::move(taken));
+}
+
 /// Builds the rank.
 void begin(self_pointer self, const run_setup& setup, const stage_start& start) {
   std::optional<snapshot_source> state;
@@ -66,6 +73,8 @@ void begin(self_pointer self, const run_setup& setup, const stage_start& start) 
   self->state.runner.emplace(rank_setup{&setup.spec, setup.family, &setup.pipeline, state ? &*state : setup.start,
                                         start.rank, start.birth, setup.clock,
                                         self->state.everyone->alarm == nullptr ? 0.0 : patience});
+  if (start.birth.save_again)
+    save_again(self, start);
   post(self, self->state.everyone->scheduler, self->state.runner->ready());
   send(self, self->state.runner->first_words());
 }

@@ -17,17 +17,6 @@ bool all_of(const std::vector<bool>& flags) {
   return std::ranges::all_of(flags, [](bool set) { return set; });
 }
 
-/// The usage of two incarnations of a rank.
-rank_usage sum_of(const rank_usage& one, const rank_usage& other) {
-  return {.busy_seconds = one.busy_seconds + other.busy_seconds,
-          .peak_stash_microbatches = std::max(one.peak_stash_microbatches, other.peak_stash_microbatches),
-          .peak_stash_bytes = std::max(one.peak_stash_bytes, other.peak_stash_bytes),
-          .recomputed_microbatches = one.recomputed_microbatches + other.recomputed_microbatches,
-          .forward_passes = one.forward_passes + other.forward_passes,
-          .replayed_passes = one.replayed_passes + other.replayed_passes,
-          .peak_outbox_bytes = std::max(one.peak_outbox_bytes, other.peak_outbox_bytes)};
-}
-
 } // namespace
 
 step_coordinator::step_coordinator(coordinator_setup setup)
@@ -45,10 +34,14 @@ step_coordinator::step_coordinator(coordinator_setup setup)
     rewind(rank, steps_done_);
 }
 
-bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
+void step_coordinator::expect_rank(std::uint32_t rank) const {
   if (rank >= lives_.size())
     throw protocol_error("scheduler: found a message from rank " + std::to_string(rank) + ", expected a rank below " +
                          std::to_string(lives_.size()));
+}
+
+bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
+  expect_rank(rank);
   return lives_[rank] == life;
 }
 
@@ -60,36 +53,6 @@ void step_coordinator::grant(std::uint32_t rank, const credit_totals& credit) {
   for (feed& one : targets_)
     if (one.rank == rank)
       one.granted = std::max(one.granted, credit.targets);
-}
-
-void step_coordinator::rewind(std::uint32_t rank, std::uint64_t steps_done) {
-  for (auto* feeds : {&tokens_, &targets_})
-    for (feed& one : *feeds)
-      if (one.rank == rank) {
-        const step_id at = steps_done == 0 ? step_id{} : step_id{steps_done - 1, pass_mode::evaluate};
-        one = {.rank = rank,
-               .copy = one.copy,
-               .at = at,
-               .next = first_microbatch(at, one.copy),
-               .first_step = steps_done,
-               .granted = 0};
-      }
-}
-
-/// Who is not there yet is told when it is, see tell_again.
-template <class Order>
-void step_coordinator::to_rank(std::uint32_t rank, Order order, coordinator_outputs& out) const {
-  if (!ready_[rank])
-    return;
-  order.target_incarnation = lives_[rank];
-  order.target_rank = rank;
-  out.emplace_back(rank_order{rank, std::move(order)});
-}
-
-template <class Order>
-void step_coordinator::to_all(const Order& order, coordinator_outputs& out) const {
-  for (std::uint32_t rank = 0; rank < lives_.size(); ++rank)
-    to_rank(rank, order, out);
 }
 
 std::uint32_t step_coordinator::microbatches_of(pass_mode mode) const {
@@ -123,80 +86,8 @@ coordinator_outputs step_coordinator::accept(const rank_ready& in) {
   return out;
 }
 
-/// A validation that is over has left no trace in the state, so that nobody needs to run it again.
-void step_coordinator::tell_again(std::uint32_t rank, coordinator_outputs& out) {
-  for (const begun_step& step : history_) {
-    if (step.closed && step.at.mode == pass_mode::evaluate)
-      continue;
-    to_rank(rank, opening_of(step), out);
-    if (step.decision)
-      to_rank(rank, *step.decision, out);
-  }
-  if (phase_ == phase::finishing && !digested_[rank])
-    to_rank(rank, digest_request{1, steps_done_}, out);
-  inject(out);
-}
-
 step_opening step_coordinator::opening_of(const begun_step& step) const {
   return {.at = step.at, .end = step.end, .recovery_line = recovery_line_};
-}
-
-coordinator_outputs step_coordinator::accept(const rank_lost& in) {
-  coordinator_outputs out;
-  if (!is_current(in.rank, in.life) || phase_ == phase::closed)
-    return out;
-  if (setup_.spec->faults.snapshot_every == 0)
-    throw run_error(in.cause);
-  if (!policy_.allows(in.rank, in.noticed)) {
-    phase_ = phase::closed;
-    out.emplace_back(run_given_up{.steps_done = recovery_line_, .cause = policy_.refusal(in.rank, in.cause)});
-    return out;
-  }
-  ++lives_[in.rank];
-  ready_[in.rank] = false;
-  former_usage_[in.rank] = sum_of(former_usage_[in.rank], std::exchange(usage_[in.rank], {}));
-  kept_[in.rank] = recovery_line_; // what it has done since has to be done, and kept, again
-  rewind(in.rank, recovery_line_);
-  for (open_step& step : open_) // a validation that it begins again has to stay open, or it would not be fed to the end
-    if (step.at.mode == pass_mode::evaluate)
-      step.reported[in.rank] = false;
-  const std::uint64_t newest = history_.empty() ? steps_done_ : history_.back().at.step;
-  recovering_[in.rank] = recoveries_.size();
-  recoveries_.push_back(
-      {.rank = in.rank, .step = newest, .cause = in.cause, .last_heard = in.last_heard, .noticed = in.noticed});
-  out.emplace_back(restart_order{in.rank, {lives_[in.rank], lives_, recovery_line_, newest}});
-  return out;
-}
-
-coordinator_outputs step_coordinator::accept(const snapshot_kept& in) {
-  coordinator_outputs out;
-  if (!is_current(in.rank, in.source_incarnation) || in.steps_done <= kept_[in.rank])
-    return out;
-  kept_[in.rank] = in.steps_done;
-  move_recovery_line(out);
-  close_complete_steps(out);
-  return out;
-}
-
-void step_coordinator::move_recovery_line(coordinator_outputs& out) {
-  const std::uint64_t whole = *std::ranges::min_element(kept_);
-  if (whole == recovery_line_)
-    return;
-  recovery_line_ = whole;
-  std::erase_if(history_, [&](const begun_step& step) { return boundary_of(step.at) < whole; });
-  out.emplace_back(recovery_line_message{whole});
-}
-
-/// The first report that its predecessor has not given shows that a rank has caught up.
-void step_coordinator::note_progress_of(const step_report& in, coordinator_outputs& out) {
-  const auto found = recovering_.find(in.rank);
-  if (found == recovering_.end())
-    return;
-  rank_recovery& one = recoveries_[found->second];
-  one.caught_up = setup_.clock();
-  one.replayed_passes = in.usage.replayed_passes;
-  recovering_.erase(found);
-  out.emplace_back(rank_recovered{one});
 }
 
 coordinator_outputs step_coordinator::accept(const credit_message& in) {
@@ -358,10 +249,17 @@ void step_coordinator::close_complete_steps(coordinator_outputs& out) {
       return;
     const open_step closed = std::move(open_.front());
     open_.pop_front();
-    if (const auto begun = std::ranges::find(history_, closed.at, &begun_step::at); begun != history_.end())
-      begun->closed = true;
+    note_closed(closed.at);
     open_after(closed, out);
   }
+}
+
+/// Where no rank restarts, nobody asks for a closed step again.
+void step_coordinator::note_closed(const step_id& at) {
+  if (!restartable())
+    history_.pop_front();
+  else if (const auto begun = std::ranges::find(history_, at, &begun_step::at); begun != history_.end())
+    begun->closed = true;
 }
 
 /// False when the step has to stay open for now.
@@ -371,8 +269,7 @@ bool step_coordinator::close_training_step(const open_step& step, double loss, c
   const bool save = flushes && checkpoint_due(*setup_.spec, done, done >= last_step_ || interrupted_);
   if (save && checkpoint_in_flight_ != 0)
     return false; // The store catches up first; checkpoint_committed brings us back here.
-  const bool restartable = setup_.spec->faults.snapshot_every != 0;
-  const bool keep = flushes && restartable &&
+  const bool keep = flushes && restartable() &&
                     (save || snapshot_due(*setup_.spec, setup_.pipeline->order.asynchronous.has_value(), done));
   if (keep && newest_generation_ > recovery_line_)
     return false; // The generation before is to be whole first; snapshot_kept brings us back here.
@@ -474,10 +371,8 @@ void step_coordinator::finish_if_complete(coordinator_outputs& out) {
   std::ranges::sort(second_digests_, {}, &layer_digests::layer);
   TROUPE_CHECK(tokens_.size() == 1 || second_digests_ == digests_, "two copies of the model drifted apart");
   const state_hashes hashes = combine(digests_);
-  std::vector<rank_usage> usage;
-  std::ranges::transform(former_usage_, usage_, std::back_inserter(usage), sum_of);
   out.emplace_back(
-      run_closed{hashes.weights_sha256, hashes.optimizer_sha256, std::move(usage), ended_early_, recoveries_});
+      run_closed{hashes.weights_sha256, hashes.optimizer_sha256, total_usage(), ended_early_, recoveries_});
 }
 
 } // namespace troupe

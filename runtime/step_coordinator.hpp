@@ -63,6 +63,7 @@ public:
   coordinator_outputs accept(const checkpoint_failed& in);
   coordinator_outputs accept(const digest_report& in);
   coordinator_outputs accept(const snapshot_kept& in);
+  coordinator_outputs accept(const snapshot_lost& in);
   /// Throws run_error when a rank's death is the end of the run.
   coordinator_outputs accept(const rank_lost& in);
   /// The user wants the run to end: the step in flight is the last one, with those that were announced to follow it.
@@ -100,10 +101,9 @@ private:
     std::vector<bool> reported; ///< by rank
   };
 
+  void expect_rank(std::uint32_t rank) const;
   bool is_current(std::uint32_t rank, incarnation life) const;
   void grant(std::uint32_t rank, const credit_totals& credit);
-  /// A rank begins, or begins again, to be fed from a step boundary on.
-  void rewind(std::uint32_t rank, std::uint64_t steps_done);
   std::uint32_t microbatches_of(pass_mode mode) const;
   /// Null when that step is not open.
   open_step* find_open(const step_id& at);
@@ -117,10 +117,8 @@ private:
   std::uint32_t end_microbatch(const step_id& at, std::uint32_t copy) const;
   const begun_step* next_begun(const step_id& from) const;
   step_opening opening_of(const begun_step& step) const;
-  void tell_again(std::uint32_t rank, coordinator_outputs& out);
-  void move_recovery_line(coordinator_outputs& out);
-  void note_progress_of(const step_report& in, coordinator_outputs& out);
   void close_complete_steps(coordinator_outputs& out);
+  void note_closed(const step_id& at);
   bool close_training_step(const open_step& step, double loss, coordinator_outputs& out);
   void give_up(const open_step& step, const poisoned_step& poison, coordinator_outputs& out);
   double seconds_of(const open_step& step);
@@ -129,10 +127,32 @@ private:
   void request_digests(coordinator_outputs& out);
   void go_on_after_checkpoint(coordinator_outputs& out);
   void finish_if_complete(coordinator_outputs& out);
+
+  // Ranks that live again (step_coordinator_recovery.cpp)
+  bool restartable() const { return setup_.spec->faults.snapshot_every != 0; }
+  /// A rank begins, or begins again, to be fed from a step boundary on.
+  void rewind(std::uint32_t rank, std::uint64_t steps_done);
+  rank_birth birth_of(std::uint32_t rank, std::uint64_t newest_step) const;
+  void tell_again(std::uint32_t rank, coordinator_outputs& out);
+  void move_recovery_line(coordinator_outputs& out);
+  void note_progress_of(const step_report& in, coordinator_outputs& out);
+  /// By rank, over all its incarnations.
+  std::vector<rank_usage> total_usage() const;
+
+  /// Who is not there yet is told when it is, see tell_again.
   template <class Order>
-  void to_rank(std::uint32_t rank, Order order, coordinator_outputs& out) const;
+  void to_rank(std::uint32_t rank, Order order, coordinator_outputs& out) const {
+    if (!ready_[rank])
+      return;
+    order.target_incarnation = lives_[rank];
+    order.target_rank = rank;
+    out.emplace_back(rank_order{rank, std::move(order)});
+  }
   template <class Order>
-  void to_all(const Order& order, coordinator_outputs& out) const;
+  void to_all(const Order& order, coordinator_outputs& out) const {
+    for (std::uint32_t rank = 0; rank < lives_.size(); ++rank)
+      to_rank(rank, order, out);
+  }
 
   coordinator_setup setup_;
   std::uint64_t last_step_; ///< steps done at the end of the run

@@ -279,6 +279,13 @@ struct snapshot_kept {
   std::uint64_t steps_done = 0;
 };
 
+/// To scheduler: the place that held the rank's snapshots is gone. Those up to so many steps done are lost; the rank
+/// itself lives.
+struct snapshot_lost {
+  std::uint32_t rank = 0;
+  std::uint64_t steps_done = 0;
+};
+
 /// Keeper to scheduler: a rank has died. Times are seconds of the run's clock.
 struct rank_lost {
   std::uint32_t rank = 0;
@@ -294,6 +301,7 @@ struct rank_birth {
   std::vector<incarnation> lives = {}; ///< of all ranks as far as is known; empty: all are 1
   std::uint64_t steps_done = 0;        ///< in the snapshot that it starts from
   std::uint64_t newest_step = 0;       ///< that has begun; a later one may begin meanwhile
+  bool save_again = false;             ///< the store may lack its snapshot, which is of a checkpoint under way
 };
 
 /// Scheduler to keeper: start this rank again.

@@ -1,0 +1,146 @@
+// What the scheduler makes of snapshots that are kept, lost, or of a checkpoint under way. The ranks are played by the
+// test.
+#include "runtime/step_coordinator.hpp"
+#include "tests/support/tiny_run.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <iterator>
+#include <optional>
+#include <utility>
+#include <vector>
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+/// A scheduler of two ranks that are there, and all that it has said.
+class played_run {
+public:
+  explicit played_run(const run_spec& spec)
+      : spec_(spec), pipeline_(make_plan(spec_, find_family(spec_.model.family))), data_(spec_),
+        coordinator_({&spec_, &pipeline_, &data_, 0, [] { return 0.0; }}) {
+    for (std::uint32_t rank = 0; rank < 2; ++rank)
+      say(rank_ready{.rank = rank, .credit = {100, 100}});
+  }
+
+  template <class Message>
+  void say(const Message& message) {
+    std::ranges::move(coordinator_.accept(message), std::back_inserter(said_));
+  }
+
+  /// All that the ranks have to say of a training step.
+  void work_through(std::uint64_t step) {
+    for (std::uint32_t microbatch = 0; microbatch < spec_.training.microbatches; ++microbatch)
+      say(loss_message{.rank = 1, .at = {step}, .microbatch = microbatch, .loss = 1.0});
+    for (std::uint32_t rank = 0; rank < 2; ++rank)
+      say(step_report{.rank = rank, .at = {step}, .squares = {{rank, {1.0}}}, .usage = {}});
+  }
+
+  std::optional<step_decision> decision_on(std::uint64_t step) const {
+    for (const coordinator_output& one : said_)
+      if (const auto* const order = std::get_if<rank_order>(&one))
+        if (const auto* const decision = std::get_if<step_decision>(&order->what);
+            decision && decision->at.step == step)
+          return *decision;
+    return std::nullopt;
+  }
+
+  std::uint64_t recovery_line() const {
+    return last<recovery_line_message>().value_or(recovery_line_message{}).steps_done;
+  }
+
+  template <class Message>
+  std::optional<Message> last() const {
+    std::optional<Message> found;
+    for (const coordinator_output& one : said_)
+      if (const auto* const message = std::get_if<Message>(&one))
+        found = *message;
+    return found;
+  }
+
+private:
+  run_spec spec_;
+  plan pipeline_;
+  made_up_data data_;
+  step_coordinator coordinator_;
+  coordinator_outputs said_;
+};
+
+run_spec two_ranks() {
+  run_spec spec = tiny_spec();
+  spec.pipeline.stages = 2;
+  spec.training.steps = 10;
+  spec.validation.every = 0;
+  return spec;
+}
+
+} // namespace
+
+TEST_CASE("a generation of snapshots that can not be whole any more is forgotten, and the step that waits asks for "
+          "another one") {
+  played_run run(two_ranks());
+  run.work_through(0);
+  REQUIRE(run.decision_on(0));
+  REQUIRE(run.decision_on(0)->snapshot == take_snapshot::to_keep);
+  run.say(snapshot_kept{.rank = 0, .steps_done = 1});
+  run.work_through(1);
+  REQUIRE_FALSE(run.decision_on(1)); // waits for rank 1's snapshot
+  run.say(snapshot_lost{.rank = 0, .steps_done = 1});
+  REQUIRE(run.decision_on(1));
+  CHECK(run.decision_on(1)->snapshot == take_snapshot::to_keep);
+  run.say(snapshot_kept{.rank = 1, .steps_done = 1}); // rank 0's is gone
+  CHECK(run.recovery_line() == 0);
+  run.say(snapshot_kept{.rank = 1, .steps_done = 2});
+  CHECK(run.recovery_line() == 0);
+  run.say(snapshot_kept{.rank = 0, .steps_done = 2});
+  CHECK(run.recovery_line() == 2);
+}
+
+TEST_CASE("the loss of snapshots from before the generation under way leaves it as it is") {
+  played_run run(two_ranks());
+  run.work_through(0);
+  run.say(snapshot_kept{.rank = 0, .steps_done = 1});
+  run.work_through(1);
+  run.say(snapshot_lost{.rank = 0, .steps_done = 0});
+  CHECK_FALSE(run.decision_on(1));
+  run.say(snapshot_kept{.rank = 1, .steps_done = 1});
+  CHECK(run.recovery_line() == 1);
+  CHECK(run.decision_on(1));
+}
+
+TEST_CASE("who starts from the state that a checkpoint under way is made of is told to save it again") {
+  run_spec spec = two_ranks();
+  spec.checkpoint.directory = "nowhere";
+  spec.checkpoint.every = 2;
+  played_run run(spec);
+  run.work_through(0);
+  for (std::uint32_t rank = 0; rank < 2; ++rank)
+    run.say(snapshot_kept{.rank = rank, .steps_done = 1});
+  run.work_through(1);
+  REQUIRE(run.decision_on(1)->snapshot == take_snapshot::to_checkpoint);
+
+  const auto birth_after_death = [&](incarnation life) {
+    run.say(rank_lost{.rank = 1, .life = life, .cause = "it died"});
+    const std::optional<restart_order> order = run.last<restart_order>();
+    REQUIRE(order);
+    REQUIRE(order->birth.life == life + 1);
+    run.say(rank_ready{1, order->birth.life, {100, 100}, order->birth.steps_done});
+    return order->birth;
+  };
+  const rank_birth before = birth_after_death(1);
+  CHECK(before.steps_done == 1);
+  CHECK_FALSE(before.save_again); // it will come by the checkpoint's state once more
+
+  run.say(snapshot_kept{.rank = 0, .steps_done = 2});
+  run.say(snapshot_kept{1, 2, 2});
+  const rank_birth within = birth_after_death(2);
+  CHECK(within.steps_done == 2);
+  CHECK(within.save_again);
+
+  run.say(checkpoint_committed{.steps_done = 2, .generation = {}, .warning = {}});
+  const rank_birth after = birth_after_death(3);
+  CHECK(after.steps_done == 2);
+  CHECK_FALSE(after.save_again);
+}
