@@ -29,7 +29,7 @@ run_report audience::watch(const company& everyone) {
   for (const auto& [member, name] : members_)
     self_->monitor(member);
   alive_ = members_.size();
-  while (!report_ && !failure_)
+  while (!report_ && !failure_ && !lost_)
     receive_one();
   if (everyone.keeper)
     tell(everyone.keeper, dismiss_ranks{}); // and ends itself after them
@@ -38,16 +38,14 @@ run_report audience::watch(const company& everyone) {
       caf::anon_send_exit(member, caf::exit_reason::user_shutdown);
   while (alive_ > 0)
     receive_one();
-  if (failure_)
-    throw_error(failure_->kind, failure_->text);
+  throw_failure();
   return *report_->report;
 }
 
 std::optional<workers_ready> audience::await_workers() {
-  while (!workers_ && !failure_ && !interrupted())
+  while (!workers_ && !failure_ && !lost_ && !interrupted())
     receive_one();
-  if (failure_)
-    throw_error(failure_->kind, failure_->text);
+  throw_failure();
   return workers_;
 }
 
@@ -64,6 +62,7 @@ void audience::receive_one() {
   self_->receive([&](const run_finished& in) { ordered([&] { report_ = in; }); },
                  [&](const failure_message& in) { ordered([&] { note_failure(in); }); },
                  [&](const workers_ready& in) { ordered([&] { workers_ = in; }); },
+                 [&](const state_lost& in) { ordered([&] { lost_ = in; }); },
                  [&](const left_run&) { ordered([&] { left_ = true; }); },
                  [&](const caf::down_msg& in) { note_down(in); },
                  caf::after(interrupt_poll) >>
@@ -75,6 +74,13 @@ void audience::receive_one() {
                      });
 }
 
+void audience::throw_failure() const {
+  if (failure_)
+    throw_error(failure_->kind, failure_->text);
+  if (lost_ && !report_)
+    throw state_lost_error(lost_->cause);
+}
+
 /// The first failure is the cause; others follow from it.
 void audience::note_failure(const failure_message& in) {
   if (!failure_)
@@ -83,7 +89,7 @@ void audience::note_failure(const failure_message& in) {
 
 void audience::note_down(const caf::down_msg& in) {
   --alive_;
-  if (report_ || failure_) // An exception's own failure_message was sent before this one.
+  if (report_ || failure_ || lost_) // An exception's own failure_message was sent before this one.
     return;
   const auto lost =
       std::ranges::find_if(members_, [&](const auto& member) { return member.first.address() == in.source; });

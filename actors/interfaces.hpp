@@ -43,6 +43,7 @@ using scheduler_actor = caf::typed_actor<caf::reacts_to<introduction>,
                                          caf::reacts_to<digest_report>,        // a rank's hashes at the end
                                          caf::reacts_to<rank_lost>,            // a rank is to be started again
                                          caf::reacts_to<snapshot_kept>,        // a rank's state is safe
+                                         caf::reacts_to<snapshot_lost>,        // it is not any more
                                          caf::reacts_to<interrupt_message>>;   // finish the step and end
 
 /// Trace, metrics and progress; nobody waits for it.

@@ -19,11 +19,17 @@ auto adding(self_pointer self, const observer& watcher) {
 
 } // namespace
 
+recorder_actor_state::~recorder_actor_state() {
+  if (so_far != nullptr && log)
+    *so_far = log->so_far();
+}
+
 recorder_actor::behavior_type recorder(self_pointer self, const setup_ptr& setup, const observer& watcher) {
   guard(self, watcher, "the recorder");
   return {
       on<introduction>(self,
                        [self, setup](const introduction&) {
+                         self->state.so_far = setup->options->so_far;
                          self->state.log.emplace(journal_setup{.spec = &setup->spec,
                                                                .family = setup->family,
                                                                .pipeline = &setup->pipeline,

@@ -52,6 +52,7 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
       accepting<digest_report>(self),
       accepting<rank_lost>(self),
       accepting<snapshot_kept>(self),
+      accepting<snapshot_lost>(self),
       on<interrupt_message>(self, [self](const interrupt_message&) { self->state.coordinator->interrupt(); }),
   };
 }

@@ -5,13 +5,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fcntl.h>
+#include <iterator>
 #include <memory>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 extern char** environ; // NOLINT(*-redundant-declaration): POSIX asks for it
 
@@ -59,10 +62,11 @@ pid_t start_process(const std::vector<std::string>& words, int output) {
 
 } // namespace
 
-local_workers::local_workers(std::uint32_t count, const std::string& tls_directory, double peer_timeout) {
+local_workers::local_workers(std::uint32_t count, const std::string& tls_directory, double peer_timeout)
+    : tls_directory_(tls_directory), peer_timeout_(peer_timeout), starter_([this] { start_what_is_ordered(); }) {
   try {
     for (std::uint32_t number = 0; number < count; ++number)
-      start(tls_directory, peer_timeout);
+      workers_.push_back(start());
   } catch (...) {
     end();
     throw;
@@ -73,18 +77,71 @@ local_workers::~local_workers() {
   end();
 }
 
-void local_workers::start(const std::string& tls_directory, double peer_timeout) {
+std::vector<network_address> local_workers::addresses() const {
+  const std::lock_guard hold(lock_);
+  std::vector<network_address> all;
+  std::ranges::transform(workers_, std::back_inserter(all), &started::address);
+  return all;
+}
+
+network_address local_workers::replace(const network_address& lost) {
+  const std::lock_guard hold(lock_);
+  const auto found = std::ranges::find_if(
+      workers_, [&](const started& one) { return to_string(one.address) == to_string(lost); });
+  TROUPE_CHECK(found != workers_.end(), "only a worker that was started here is replaced");
+  const started made = start();
+  replaced_.push_back(std::exchange(*found, made).process);
+  return made.address;
+}
+
+std::vector<network_address> local_workers::replace_all() {
+  {
+    const std::lock_guard hold(lock_);
+    for (started& one : workers_)
+      if (::waitpid(one.process, nullptr, WNOHANG) == one.process)
+        one = start();
+  }
+  return addresses();
+}
+
+local_workers::started local_workers::start() {
+  std::packaged_task<started()> order([this] { return start_process_of_worker(); });
+  std::future<started> made = order.get_future();
+  {
+    const std::lock_guard hold(order_lock_);
+    orders_.push_back(std::move(order));
+  }
+  ordered_.notify_one();
+  return made.get();
+}
+
+void local_workers::start_what_is_ordered() {
+  std::unique_lock hold(order_lock_);
+  for (;;) {
+    ordered_.wait(hold, [this] { return closing_ || !orders_.empty(); });
+    if (closing_)
+      return;
+    std::packaged_task<started()> order = std::move(orders_.front());
+    orders_.pop_front();
+    hold.unlock();
+    order();
+    hold.lock();
+  }
+}
+
+local_workers::started local_workers::start_process_of_worker() const {
   int ends[2] = {-1, -1};
   if (::pipe2(ends, O_CLOEXEC) != 0)
     throw_failure("pipe", errno);
   std::vector<std::string> words{"troupe",         "worker",
                                  "--listen",       "127.0.0.1:0",
                                  "--quiet",        "--end-with-parent",
-                                 "--peer-timeout", fmt::format("{}", peer_timeout)};
-  if (!tls_directory.empty())
-    words.insert(words.end(), {"--tls", tls_directory});
+                                 "--peer-timeout", fmt::format("{}", peer_timeout_)};
+  if (!tls_directory_.empty())
+    words.insert(words.end(), {"--tls", tls_directory_});
+  started made;
   try {
-    processes_.push_back(start_process(words, ends[1]));
+    made.process = start_process(words, ends[1]);
   } catch (...) {
     ::close(ends[0]);
     ::close(ends[1]);
@@ -93,17 +150,31 @@ void local_workers::start(const std::string& tls_directory, double peer_timeout)
   ::close(ends[1]);
   const std::string line = read_line(ends[0]);
   ::close(ends[0]);
-  if (!line.starts_with(listening_prefix))
+  if (!line.starts_with(listening_prefix)) {
+    ::kill(made.process, SIGKILL);
+    ::waitpid(made.process, nullptr, 0);
     throw run_error(fmt::format("--spawn: found a worker that says '{}', expected its address", line));
-  addresses_.push_back(parse_address(line.substr(std::string(listening_prefix).size()), "--spawn"));
+  }
+  made.address = parse_address(line.substr(std::string(listening_prefix).size()), "--spawn");
+  return made;
 }
 
 void local_workers::end() {
-  for (const pid_t process : processes_)
+  std::vector<pid_t> processes = std::exchange(replaced_, {});
+  std::ranges::transform(std::exchange(workers_, {}), std::back_inserter(processes), &started::process);
+  for (const pid_t process : processes) {
     ::kill(process, SIGTERM);
-  for (const pid_t process : processes_)
+    ::kill(process, SIGCONT); // a frozen one hears nothing
+  }
+  for (const pid_t process : processes)
     ::waitpid(process, nullptr, 0);
-  processes_.clear();
+  {
+    const std::lock_guard hold(order_lock_);
+    closing_ = true;
+  }
+  ordered_.notify_one();
+  if (starter_.joinable())
+    starter_.join();
 }
 
 } // namespace troupe

@@ -84,6 +84,8 @@ coordinator_setup_of_workers network_flags::settle(std::optional<local_workers>&
   if (spawn_ > 0) {
     started.emplace(spawn_, tls_.directory, tls_.peer_timeout);
     setup.workers = started->addresses();
+    setup.replace = [workers = &*started](const network_address& lost) { return workers->replace(lost); };
+    setup.replace_all = [workers = &*started] { return workers->replace_all(); };
   } else {
     setup.workers = parse_addresses(workers_, "--workers");
   }

@@ -214,9 +214,11 @@ void conclude(const train_request& request, const run_report& report, const std:
 /// Where the ranks live: in this process, or with workers, which it holds on to.
 class rank_places {
 public:
-  explicit rank_places(const network_flags& network) {
-    if (network.distributed())
-      workers_ = network.settle(started_);
+  rank_places(const network_flags& network, std::function<void(const std::string&)> on_event) {
+    if (!network.distributed())
+      return;
+    workers_ = network.settle(started_);
+    workers_->on_event = std::move(on_event);
   }
 
   /// Throws CLI::RuntimeError when the user interrupted before the workers were ready.
@@ -267,7 +269,10 @@ void tell_chaos(const train_request& request, const run_spec& spec, const plan& 
 run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options) {
   if (spec.pipeline.schedule == "reference")
     return run_reference(spec, data, options);
-  const rank_places places(request.network);
+  const rank_places places(request.network, [&request](const std::string& text) {
+    if (!request.quiet)
+      fmt::print(stderr, "{}\n", text);
+  });
   const plan chosen = spec.pipeline.schedule == searched_schedule_name
                           ? find_plan(request, spec, data, options, places)
                           : make_plan(spec, find_family(spec.model.family));

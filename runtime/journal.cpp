@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <iterator>
 #include <limits>
 
 namespace troupe {
@@ -34,10 +36,28 @@ journal::journal(journal_setup setup) : setup_(std::move(setup)) {
   report_.first_step = setup_.first_step;
   report_.spec = *setup_.spec;
   report_.schedule = setup_.pipeline == nullptr ? setup_.trainer : setup_.pipeline->order.name;
+  if (setup_.options->before != nullptr)
+    go_on_from(*setup_.options->before);
   if (!setup_.options->timeline.empty())
     open_timeline(); // first, so that one that is refused leaves no trace file behind
   if (!setup_.options->trace.empty())
     trace_.emplace(setup_.options->trace, std::max<std::uint32_t>(1, static_cast<std::uint32_t>(batches_per_step())));
+}
+
+/// Steps after the one that the run went back to are told again.
+void journal::go_on_from(const run_report& before) {
+  const auto kept_steps = static_cast<std::ptrdiff_t>(setup_.first_step - before.first_step);
+  report_.first_step = before.first_step;
+  for (const auto list : {&run_report::losses, &run_report::gradient_norms, &run_report::step_seconds}) {
+    const std::vector<double>& told = before.*list;
+    (report_.*list).assign(told.begin(), told.begin() + kept_steps);
+  }
+  const auto until_here = [&](const auto& one) { return one.step <= setup_.first_step; };
+  std::ranges::copy_if(before.validations, std::back_inserter(report_.validations), until_here);
+  std::ranges::copy_if(before.skipped_steps, std::back_inserter(report_.skipped_steps), until_here);
+  report_.failed_checkpoints = before.failed_checkpoints;
+  report_.recoveries = before.recoveries;
+  report_.returns = before.returns;
 }
 
 void journal::open_timeline() {
@@ -209,7 +229,7 @@ run_report journal::finish() {
   report_.weights_sha256 = end_->weights_sha256;
   report_.optimizer_sha256 = end_->optimizer_sha256;
   report_.interrupted = end_->interrupted;
-  report_.recoveries = end_->recoveries;
+  report_.recoveries.insert(report_.recoveries.end(), end_->recoveries.begin(), end_->recoveries.end());
   for (std::uint32_t rank = 0; rank < batches_per_step(); ++rank)
     report_.ranks.push_back({rank, "local", setup_.pipeline->stages_of(rank), end_->usage[rank]});
   if (setup_.pipeline != nullptr)

@@ -45,6 +45,9 @@ public:
   void add(const checkpoint_committed& in);
   void add(const checkpoint_failed& in);
 
+  /// What was told, of a run that is not over.
+  run_report so_far() const { return report_; }
+
   /// True once the run is over and every step of it was told.
   bool complete() const { return end_.has_value() && pending_.empty(); }
   /// The report of a complete run; closes the trace and writes the timeline.
@@ -61,6 +64,7 @@ private:
   void tell(const step_closed& closing, const std::vector<slice_batch>& slices);
   void measure(const std::vector<slice_batch>& slices);
   double bubble_of(const std::vector<slice_batch>& slices);
+  void go_on_from(const run_report& before);
   void open_timeline();
   std::vector<stage_cost> mean_costs() const;
   void report_stages();

@@ -82,6 +82,10 @@ json recovery_to_json(const rank_recovery& one) {
           {"replayed_microbatches", one.replayed_passes}};
 }
 
+json return_to_json(const run_return& one) {
+  return {{"from_step", one.from_step}, {"to_step", one.to_step}, {"cause", one.cause}, {"seconds", one.seconds}};
+}
+
 json stage_to_json(const stage_report& stage) {
   return {{"stage", stage.stage},
           {"rank", stage.rank},
@@ -166,6 +170,7 @@ std::string to_json(const run_report& report, const std::string& version) {
                          {"ranks", list_to_json(report.ranks, rank_to_json)},
                          {"stages", list_to_json(report.stages, stage_to_json)},
                          {"recoveries", list_to_json(report.recoveries, recovery_to_json)},
+                         {"returns", list_to_json(report.returns, return_to_json)},
                          {"spec", spec_to_json(report.spec)}};
   // Names of nodes and files may be any bytes; JSON is UTF-8. nlohmann writes the shortest digits that give a double
   // back.

@@ -40,6 +40,14 @@ struct skipped_step {
   poisoned_step why;
 };
 
+/// The whole run went back, as what a rank needed to live again was lost with the workers that had it.
+struct run_return {
+  std::uint64_t from_step = 0; ///< steps done and told by then
+  std::uint64_t to_step = 0;   ///< steps done in the checkpoint, or where the run began
+  std::string cause;
+  double seconds = 0.0; ///< from the notice until ranks were there again
+};
+
 /// Everything that a run reports. Plain data; the reference trainer and the actors fill the same one.
 struct run_report {
   std::string weights_sha256;
@@ -62,6 +70,7 @@ struct run_report {
   std::string schedule;
   bool interrupted = false;
   std::vector<rank_recovery> recoveries; ///< in the order in which deaths were noticed
+  std::vector<run_return> returns;
   run_spec spec;
 };
 

@@ -36,6 +36,8 @@ struct plan;
 struct run_options {
   std::filesystem::path trace = {};    ///< empty: none
   std::filesystem::path timeline = {}; ///< empty: none; otherwise a pipeline, as the reference has nothing to draw
+  const run_report* before = nullptr;  ///< what the run has told before it went back to where it goes on now; or null
+  run_report* so_far = nullptr;        ///< is told, when a run fails, what it has done; or null
   const checkpoint* resume = nullptr;  ///< where to go on from; null: from the seed
   std::function<void(const step_progress&)> on_step = {};
   std::function<void(const validation_point&)> on_validation = {};

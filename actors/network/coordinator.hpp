@@ -31,6 +31,9 @@ struct coordinator_setup_of_workers {
   /// Starts a worker in place of one that was lost and tells its address; may block. Null: the lost one comes back at
   /// its own address, or not at all.
   std::function<network_address(const network_address& lost)> replace{};
+  /// Starts workers in place of all that have ended, and tells the addresses of all. Null: they are as they were.
+  std::function<std::vector<network_address>()> replace_all{};
+  std::function<void()> on_ready{};                   ///< the ranks have their workers
   std::function<void(const std::string&)> on_event{}; ///< a line for people: workers lost, joined
 };
 

@@ -7,6 +7,12 @@
 #include "actors/run.hpp"
 #include "actors/scheduler.hpp"
 #include "actors/store.hpp"
+#include "runtime/recovery/restart_policy.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
 
 namespace troupe {
 
@@ -43,12 +49,10 @@ company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const wor
   return everyone;
 }
 
-} // namespace
-
-std::optional<run_report> run_distributed(const run_spec& spec, const data_source& data, const run_options& options,
-                                          const coordinator_setup_of_workers& workers) {
+std::optional<run_report> run_attempt(const run_spec& spec, const data_source& data, const run_options& options,
+                                      const coordinator_setup_of_workers& workers, const run_clock& clock) {
   const std::shared_ptr<run_setup> setup = make_setup(spec, &data, options, workers.processors);
-  setup->spec.faults.snapshot_every = 0;
+  setup->clock = clock;
   prepare_checkpoints(spec); // before workers look for it
   network_config config(threads);
   caf::actor_system system(config);
@@ -59,16 +63,73 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   const std::optional<workers_ready> ready = watcher.await_workers();
   if (!ready)
     return std::nullopt;
-  const auto everyone =
-      std::make_shared<const company>(spawn_sides(system, setup, *ready, workers.checkpoints, watcher.handle()));
-  tell(everyone->recorder, introduction{everyone});
-  tell(everyone->store, introduction{everyone});
-  tell(everyone->scheduler, introduction{everyone});
-  tell(head, begin_run{everyone});
-  run_report report = watcher.watch(*everyone);
+  if (workers.on_ready)
+    workers.on_ready();
+  company everyone = spawn_sides(system, setup, *ready, workers.checkpoints, watcher.handle());
+  const auto here = std::make_shared<const company>(everyone);
+  everyone.keeper = caf::actor_cast<keeper_actor>(head);
+  const auto seen = std::make_shared<const company>(everyone);
+  tell(everyone.recorder, introduction{seen});
+  tell(everyone.store, introduction{seen});
+  tell(everyone.scheduler, introduction{seen});
+  tell(head, begin_run{seen});
+  run_report report = watcher.watch(*here);
   for (rank_report& rank : report.ranks)
     rank.node = ready->node_of_rank[rank.rank];
   return report;
+}
+
+/// Where the run can go on: the newest checkpoint that it has written, or where it began.
+const checkpoint* newest_state(const run_spec& spec, const checkpoint* began, std::optional<checkpoint>& written) {
+  if (spec.checkpoint.directory.empty())
+    return began;
+  try {
+    std::vector<std::string> warnings;
+    written = checkpoint::open_latest(spec.checkpoint.directory, warnings);
+  } catch (const checkpoint_error&) { // there is none yet
+    return began;
+  }
+  return &*written;
+}
+
+} // namespace
+
+std::optional<run_report> run_distributed(const run_spec& spec, const data_source& data, const run_options& options,
+                                          const coordinator_setup_of_workers& workers) {
+  const auto began = std::chrono::steady_clock::now();
+  const run_clock clock = [began] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  };
+  restart_policy returns(1, spec.faults.max_restarts, spec.faults.restart_window_seconds);
+  run_report before;
+  run_report so_far;
+  std::optional<checkpoint> written;
+  run_options now = options;
+  now.so_far = &so_far;
+  coordinator_setup_of_workers how = workers;
+  for (;;) {
+    try {
+      return run_attempt(spec, data, now, how, clock);
+    } catch (const state_lost_error& lost) {
+      const double noticed = clock();
+      if (!returns.allows(0, noticed))
+        throw run_error(fmt::format("{}; the run has gone back {} times within {:g} s, expected no more "
+                                    "(faults.max_restarts)",
+                                    lost.what(), spec.faults.max_restarts, spec.faults.restart_window_seconds));
+      before = std::move(so_far);
+      so_far = {};
+      now.resume = newest_state(spec, options.resume, written);
+      now.before = &before;
+      const std::uint64_t to_step = now.resume == nullptr ? 0 : now.resume->steps_done();
+      before.returns.push_back({before.first_step + before.losses.size(), to_step, lost.what(), 0.0});
+      how.on_ready = [&before, &clock, noticed] { before.returns.back().seconds = clock() - noticed; };
+      how.missing = missing_rule::left_out;
+      if (how.replace_all)
+        how.workers = how.replace_all();
+      if (how.on_event)
+        how.on_event(fmt::format("{}; the run goes back to step {}", lost.what(), to_step));
+    }
+  }
 }
 
 } // namespace troupe

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 namespace troupe {
 
@@ -43,7 +44,7 @@ void worker_claims::lose_ranks_of(std::uint32_t worker, const std::string& cause
       unkept.push_back(rank);
   choose_replicas(where_);
   for (const std::uint32_t rank : unkept)
-    tell(everyone_.scheduler, snapshot_lost{rank, setup_->first_step()});
+    tell(everyone_.scheduler, snapshot_lost{rank, std::numeric_limits<std::uint64_t>::max()});
   for (auto& [rank, one] : std::map(restarting_)) {
     if (one.worker == worker)
       tell(everyone_.scheduler, rank_lost{rank, one.order.birth.life, cause, now - silent_for, now});

@@ -50,7 +50,8 @@ restart_order to_order(const proto::RestartOrder& from, const body_reader& in) {
                       .birth = {.life = life_in(from.life()),
                                 .lives = {from.lives().begin(), from.lives().end()},
                                 .steps_done = from.steps_done(),
-                                .newest_step = from.newest_step()}};
+                                .newest_step = from.newest_step(),
+                                .save_again = from.save_again()}};
   if (order.birth.lives.size() > in.limits.ranks || std::ranges::count(order.birth.lives, 0U) > 0)
     throw protocol_error(fmt::format("wire: found the lives of {} ranks, expected those of at most {}, each from 1",
                                      order.birth.lives.size(), in.limits.ranks));
@@ -108,6 +109,7 @@ void encode(const restart_order& from, body_writer& out) {
   to.mutable_lives()->Add(from.birth.lives.begin(), from.birth.lives.end());
   to.set_steps_done(from.birth.steps_done);
   to.set_newest_step(from.birth.newest_step);
+  to.set_save_again(from.birth.save_again);
 }
 
 void encode(const rank_hosted& from, body_writer& out) {
