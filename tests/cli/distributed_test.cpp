@@ -129,11 +129,12 @@ TEST_CASE("checkpoints of workers are the same whichever way they go, and any nu
     }
 }
 
-TEST_CASE("a worker that dies ends the run with its name, and the others wait for the next") {
+TEST_CASE("without snapshots a worker that dies ends the run with its name, and the others wait for the next") {
   const scratch_directory scratch;
   worker_program one;
   worker_program two;
-  running_program train(words_of(scratch, arguments{"--workers", addresses_of(one, two)} + endless()));
+  running_program train(words_of(
+      scratch, arguments{"--workers", addresses_of(one, two), "--snapshot-every", "0"} + endless()));
   REQUIRE(two.program().wait_for_error_output("ranks 1"));
   two.program().send(SIGKILL);
   const program_result result = train.finish();
@@ -144,12 +145,13 @@ TEST_CASE("a worker that dies ends the run with its name, and the others wait fo
   report_of(scratch, {"--workers", one.address(), "--stages", "2"});
 }
 
-TEST_CASE("a worker that freezes is lost after the peer time-out") {
+TEST_CASE("without snapshots a worker that freezes ends the run after the peer time-out") {
   const scratch_directory scratch;
   worker_program one;
   worker_program two;
   running_program train(
-      words_of(scratch, arguments{"--workers", addresses_of(one, two), "--peer-timeout", "1"} + endless()));
+      words_of(scratch, arguments{"--workers", addresses_of(one, two), "--peer-timeout", "1", "--snapshot-every", "0"} +
+                            endless()));
   REQUIRE(two.program().wait_for_error_output("ranks 1"));
   two.program().send(SIGSTOP);
   const program_result result = train.finish();
@@ -206,7 +208,7 @@ TEST_CASE("a worker that nobody can reach, and addresses without TLS, are refuse
     CHECK_THAT(result.err, Contains(text));
   };
   refusal({"--workers", "127.0.0.1:1", "--connect-timeout", "0.3"}, 4,
-          "worker 127.0.0.1:1 (rank 0) could not be reached within 0.3 s (Connection refused)");
+          "worker 127.0.0.1:1 could not be reached within 0.3 s (Connection refused)");
   refusal({"--workers", "10.1.2.3:7000"}, 5, "--workers");
   refusal({"--workers", "127.0.0.1:7000", "--spawn", "2"}, 2, "--spawn");
   refusal({"--spawn", "2", "--schedule", "reference"}, 2, "one thread");

@@ -4,6 +4,7 @@
 #include <array>
 #include <csignal>
 #include <fcntl.h>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <poll.h>
@@ -139,10 +140,11 @@ inline program_result run_program(const std::vector<std::string>& arguments) {
 /// The processes that `parent` has started and that have not ended.
 inline std::vector<pid_t> children_of(pid_t parent) {
   std::vector<pid_t> found;
-  const std::string name = std::to_string(parent);
-  std::ifstream list("/proc/" + name + "/task/" + name + "/children");
-  for (pid_t one = 0; list >> one;)
-    found.push_back(one);
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(parent) + "/task")) {
+    std::ifstream list(thread.path() / "children");
+    for (pid_t one = 0; list >> one;)
+      found.push_back(one);
+  }
   return found;
 }
 

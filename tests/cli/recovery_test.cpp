@@ -1,0 +1,128 @@
+// Workers that die or freeze in the middle of a run over real processes: the run goes on, with the bits of one in which
+// nothing happened.
+#include "tests/support/run_program.hpp"
+#include "tests/support/scratch_directory.hpp"
+#include "tests/support/small_distributed_run.hpp"
+#include "tests/support/trained_checkpoint.hpp"
+#include "tests/support/worker_program.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <csignal>
+#include <string>
+#include <vector>
+
+using namespace troupe::test;
+using Catch::Matchers::Contains;
+using nlohmann::json;
+using troupe::scratch_directory;
+
+namespace {
+
+using arguments = std::vector<std::string>;
+
+/// Enough for something to happen to it, and shown step by step.
+arguments long_run(const scratch_directory& scratch, const arguments& flags) {
+  write_bytes(scratch / "text", some_text());
+  return small_run() +
+         arguments{"--data",   scratch.path("text"), "--report", scratch.path("report.json"),
+                   "--layers", "2",                  "--steps",  "2000",
+                   "--stages", "4",                  "--max-restarts", "1000"} +
+         flags;
+}
+
+std::string hash_of_reference(const scratch_directory& scratch) {
+  const program_result result = run_program(long_run(scratch, {"--schedule", "reference", "--quiet"}));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return last_report(scratch)["weights_sha256"];
+}
+
+/// The report of a run that `disturb` is done to, each time that another 300 steps were shown.
+template <class Disturb>
+json survive(const scratch_directory& scratch, const arguments& flags, int times, Disturb disturb) {
+  running_program train(long_run(scratch, flags));
+  for (int time = 1; time <= times; ++time) {
+    REQUIRE(train.wait_for_error_output("step " + std::to_string(300 * time) + "/"));
+    disturb(train);
+  }
+  const program_result result = train.finish();
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return last_report(scratch);
+}
+
+} // namespace
+
+TEST_CASE("a run whose workers are killed one after another has the reference's bits, and names them") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  for (const arguments& flags : std::vector<arguments>{{}, {"--schedule", "zb-h1"}}) {
+    const json report = survive(scratch, flags + arguments{"--spawn", "3"}, 3, [](const running_program& train) {
+      ::kill(children_of(train.process()).front(), SIGKILL);
+    });
+    CHECK(report["weights_sha256"] == expected);
+    CHECK(report["losses"].size() == 2000);
+    REQUIRE(!report["recoveries"].empty());
+    for (const json& one : report["recoveries"])
+      CHECK_THAT(one["cause"].get<std::string>(), Contains("was lost: it "));
+  }
+}
+
+TEST_CASE("a run whose workers are all killed at once goes back, and has the reference's bits") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  const std::string saved = scratch.path("saved");
+  for (const arguments& flags : std::vector<arguments>{{}, {"--checkpoint", saved, "--checkpoint-every", "100"}}) {
+    const json report = survive(scratch, flags + arguments{"--spawn", "2"}, 2, [](const running_program& train) {
+      for (const pid_t worker : children_of(train.process()))
+        ::kill(worker, SIGKILL);
+    });
+    CHECK(report["weights_sha256"] == expected);
+    CHECK(report["losses"].size() == 2000);
+    CHECK(report["validations"].empty());
+    REQUIRE(report["returns"].size() == 2);
+    for (const json& one : report["returns"])
+      CHECK((one["to_step"] > 0) == !flags.empty());
+  }
+}
+
+TEST_CASE("the ranks of a killed worker live on with a spare, or with those that are left") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  worker_program one;
+  worker_program two;
+  worker_program spare;
+  std::vector<worker_program*> victims{&one, &two};
+  const json report = survive(scratch, {"--workers", addresses_of(one, two, spare), "--stages", "2"}, 2,
+                              [&](const running_program&) {
+                                victims.back()->program().send(SIGKILL);
+                                victims.pop_back();
+                              });
+  CHECK(report["weights_sha256"] == expected);
+  CHECK(report["recoveries"].size() >= 2);
+  CHECK(report["returns"].empty());
+  CHECK(spare.wait_until_free());
+}
+
+TEST_CASE("a worker that was frozen, was given up and thaws changes no bit") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  worker_program one;
+  worker_program two;
+  worker_program three;
+  running_program train(
+      long_run(scratch, {"--workers", addresses_of(one, two, three), "--peer-timeout", "0.5"}));
+  REQUIRE(train.wait_for_error_output("step 300/"));
+  two.program().send(SIGSTOP);
+  REQUIRE(train.wait_for_error_output("worker " + two.address() + " (rank"));
+  two.program().send(SIGCONT);
+  const program_result result = train.finish();
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const json report = last_report(scratch);
+  CHECK(report["weights_sha256"] == expected);
+  CHECK(!report["recoveries"].empty());
+  CHECK(two.wait_until_free());
+}
