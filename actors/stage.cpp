@@ -106,6 +106,7 @@ void run_when_due(self_pointer self) {
 template <class Message>
 auto accepting(self_pointer self) {
   return on<Message>(self, [self](const Message& in) {
+    TROUPE_CHECK(self->state.runner, "nobody knows of a rank before it was introduced");
     self->state.runner->accept(in);
     run_when_due(self);
   });

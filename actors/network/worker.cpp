@@ -13,7 +13,7 @@ caf::behavior worker(caf::stateful_actor<worker_state>* self, const worker_setup
   self->state.host = std::make_unique<worker_host>(self, setup, watcher);
   self->set_down_handler([self](const caf::down_msg& in) {
     const handler_scope scope(self->ctrl());
-    self->state.host->member_ended(in.source);
+    self->state.host->member_ended(in);
   });
   return {
       on<link_ready>(self, [self](const link_ready& in) { self->state.host->ready(in); }),

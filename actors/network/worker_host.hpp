@@ -30,7 +30,7 @@ public:
   void failed(const connecting_failed& in);
   void rank_is_failing(const rank_failed& in);
   void member_failed(const failure_message& in);
-  void member_ended(const caf::actor_addr& who);
+  void member_ended(const caf::down_msg& in);
   void found(const snapshot_here& in);
   /// Lets go of everything, then tells the watcher.
   void end();
@@ -103,7 +103,7 @@ private:
   void show_successors(const std::vector<std::pair<std::uint32_t, incarnation>>& successors);
   std::shared_ptr<const company> seen_from_here() const;
   void route_snapshots() const;
-  void rank_ended(std::uint32_t rank);
+  void rank_ended(std::uint32_t rank, const std::string& reason);
   bool restarts() const { return run_->task->spec.faults.snapshot_every != 0; }
   void drop(std::uint32_t worker);
 

@@ -15,9 +15,12 @@ namespace troupe {
 
 namespace {
 
-/// Takes what is meant for a rank that nobody hosts just now. Whoever sent it will be asked for it again.
+/// Takes what is meant for a rank that nobody hosts just now, and answers nothing: an error in answer, as caf::drop
+/// gives, would end the sender. Whoever sent it will be asked for it again.
 caf::behavior nobody(caf::event_based_actor* self) {
-  self->set_default_handler(caf::drop);
+  self->set_default_handler([](caf::scheduled_actor*, caf::message_view&) -> caf::result<caf::message> {
+    return caf::delegated<caf::message>();
+  });
   return {[](const caf::unit_t&) {}};
 }
 
@@ -154,15 +157,15 @@ void worker_host::found(const snapshot_here& in) {
   start_again(order, in.what);
 }
 
-/// Before the others hear of it, so that none of what they send again can come too early.
+/// Its introduction comes first, then others hear of it, so that nothing of what they send again can come too early.
 void worker_host::start_again(const restart_order& in, const std::shared_ptr<const rank_snapshot>& from) {
   run_->here.ranks[in.rank] = self_->system().spawn(stage, run_->setup, stage_start{in.rank, in.birth, from},
                                                     caf::actor_cast<observer>(caf::actor(self_)));
   watch(caf::actor_cast<caf::actor>(run_->here.ranks[in.rank]));
   run_->lives[in.rank] = in.birth.life;
   open_all_routes();
+  tell(run_->here.ranks[in.rank], introduction{seen_from_here()});
   show_successors({{in.rank, in.birth.life}});
-  tell(run_->here.ranks[in.rank], introduction{run_->everyone});
   say(run_->coordinator, rank_hosted{in.rank, in.birth.life});
   note(fmt::format("run {}: rank {} lives here, from step {} on", short_name(run_->id), in.rank,
                    in.birth.steps_done + 1));
@@ -192,25 +195,25 @@ void worker_host::member_failed(const failure_message& in) {
   say(run_->coordinator, in);
 }
 
-void worker_host::member_ended(const caf::actor_addr& who) {
+void worker_host::member_ended(const caf::down_msg& in) {
   if (!run_)
     return;
-  std::erase_if(run_->alive, [&](const caf::actor& one) { return one.address() == who; });
+  std::erase_if(run_->alive, [&](const caf::actor& one) { return one.address() == in.source; });
   const auto rank =
-      std::ranges::find_if(run_->here.ranks, [&](const stage_actor& one) { return one && one.address() == who; });
+      std::ranges::find_if(run_->here.ranks, [&](const stage_actor& one) { return one && one.address() == in.source; });
   if (!run_->leaving && rank != run_->here.ranks.end() && restarts())
-    rank_ended(static_cast<std::uint32_t>(rank - run_->here.ranks.begin()));
+    rank_ended(static_cast<std::uint32_t>(rank - run_->here.ranks.begin()), caf::to_string(in.reason));
   else if (!run_->leaving) // an exception's own failure_message was sent before
     say(run_->coordinator, failure_message{error_kind::run, "an actor of a worker ended before the run did"});
   forget_if_over();
 }
 
-void worker_host::rank_ended(std::uint32_t rank) {
+void worker_host::rank_ended(std::uint32_t rank, const std::string& reason) {
   const auto cause = run_->causes.extract(rank);
   const double now = run_->setup->clock();
   say(run_->coordinator,
       rank_lost{rank, run_->lives[rank],
-                cause.empty() ? fmt::format("rank {} ended before the run did", rank) : cause.mapped(), now, now});
+                cause.empty() ? fmt::format("rank {} ended before the run did ({})", rank, reason) : cause.mapped(), now, now});
 }
 
 } // namespace troupe
