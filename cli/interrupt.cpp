@@ -2,7 +2,7 @@
 
 #include "cli/exit_code.hpp"
 
-#include <csignal>
+#include <algorithm>
 #include <unistd.h>
 
 namespace troupe {
@@ -21,15 +21,28 @@ extern "C" void on_interrupt(int) {
 void handle(int number, void (*handler)(int)) {
   struct sigaction action = {};
   action.sa_handler = handler;
-  action.sa_flags = SA_RESTART; // a write to disk in progress must not fail for it
+  action.sa_flags = SA_RESTART | SA_ONSTACK; // a write to disk in progress must not fail for it
   sigemptyset(&action.sa_mask);
   ::sigaction(number, &action, nullptr);
 }
 
+/// Bytes that a handler needs, what the system saves of the processor's state included.
+std::size_t handler_stack_size() {
+  constexpr long ample = 64L << 10; // of a sanitizer's own handler, too
+  return static_cast<std::size_t>(std::max(ample, ::sysconf(_SC_SIGSTKSZ)));
+}
+
 } // namespace
 
-interrupt_watch::interrupt_watch() {
+// The handler has a stack of its own because the thread's may not be one: oneDNN before version 3.11.2 computes many
+// matrix products with the stack pointer in a work space on the heap (its issue 4845), and what the system saves below
+// it when a signal comes would overwrite the heap.
+interrupt_watch::interrupt_watch() : stack_(handler_stack_size()) {
   interrupts = 0;
+  stack_t own{};
+  own.ss_sp = stack_.data();
+  own.ss_size = stack_.size();
+  ::sigaltstack(&own, &former_);
   handle(SIGINT, on_interrupt);
   handle(SIGTERM, on_interrupt);
   handle(SIGHUP, on_interrupt);
@@ -41,6 +54,7 @@ interrupt_watch::~interrupt_watch() {
   handle(SIGTERM, SIG_DFL);
   handle(SIGHUP, SIG_DFL);
   handle(SIGXFSZ, SIG_DFL);
+  ::sigaltstack(&former_, nullptr);
 }
 
 const std::atomic<int>& interrupt_watch::count() const { // NOLINT(*-to-static): counts only while a watch lives

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <atomic>
+#include <csignal>
+#include <vector>
 
 namespace troupe {
 
-/// Watches SIGINT and SIGTERM while it lives; at most one may live at a time.
+/// Watches SIGINT, SIGTERM and SIGHUP while it lives; at most one may live at a time. It is made, and ends, in the
+/// program's first thread: the system interrupts that one before any other.
 class interrupt_watch {
 public:
   interrupt_watch();
@@ -15,6 +18,10 @@ public:
 
   /// How many came so far.
   const std::atomic<int>& count() const;
+
+private:
+  std::vector<char> stack_; ///< of the signals' handler
+  stack_t former_{};
 };
 
 } // namespace troupe

@@ -35,7 +35,8 @@ enum class transpose { no, yes };
 enum class accumulate { no, yes };
 
 /// c = a b, or c += a b, each operand transposed first if asked. The number of threads is the calling thread's
-/// (set_gemm_threads). For one build, machine and number of threads the result is the same bits each time.
+/// (set_gemm_threads). For one build, machine and number of threads the result is the same bits each time. A signal's
+/// handler that may interrupt this needs a stack of its own (docs/decisions/0001-onednn-with-eigen-fallback.md).
 void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, transpose transpose_b, const matrix& c,
           accumulate mode);
 
