@@ -19,7 +19,7 @@ using wire_message =
                  parameter_request, parameter_answer, token_message, target_message, activation_message,
                  gradient_message, group_gradient_message, tied_gradient_message, tied_value_message, step_opening,
                  step_decision, digest_request, rank_ready, credit_message, loss_message, step_report, slice_batch,
-                 digest_report, failure_message>;
+                 digest_report, failure_message, send_again>;
 
 /// "activation_message"; for messages about messages.
 const char* name_of(const wire_message& message);
