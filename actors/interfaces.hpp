@@ -26,6 +26,7 @@ using stage_actor =
                      caf::reacts_to<tied_value_message>,     // to its replica
                      caf::reacts_to<step_opening>,           // begin a step
                      caf::reacts_to<step_decision>,          // end it: apply the optimizer
+                     caf::reacts_to<send_again>,             // messages may be lost: send all again
                      caf::reacts_to<digest_request>,    // after the last step: answer the scheduler with digest_report
                      caf::reacts_to<successor_message>, // another rank lives again: send again what it needs
                      caf::reacts_to<run_next_message>,  // to itself: one action, so that messages are seen between two
@@ -44,6 +45,7 @@ using scheduler_actor = caf::typed_actor<caf::reacts_to<introduction>,
                                          caf::reacts_to<rank_lost>,            // a rank is to be started again
                                          caf::reacts_to<snapshot_kept>,        // a rank's state is safe
                                          caf::reacts_to<snapshot_lost>,        // it is not any more
+                                         caf::reacts_to<look_message>,         // to itself, later: is the run stalled?
                                          caf::reacts_to<interrupt_message>>;   // finish the step and end
 
 /// Trace, metrics and progress; nobody waits for it.

@@ -28,6 +28,9 @@ struct run_next_message {};
 /// Rank to itself, later: see whether patience has ended.
 struct reconsider_message {};
 
+/// Scheduler to itself, later: see whether the run has stalled.
+struct look_message {};
+
 /// A rank to who keeps it, just before it ends: what it threw.
 struct rank_failed {
   std::uint32_t rank = 0;
@@ -92,6 +95,8 @@ CAF_ADD_TYPE_ID(troupe, (troupe::restart_order))
 CAF_ADD_TYPE_ID(troupe, (troupe::run_given_up))
 CAF_ADD_TYPE_ID(troupe, (troupe::recovery_line_message))
 CAF_ADD_TYPE_ID(troupe, (troupe::rank_recovered))
+CAF_ADD_TYPE_ID(troupe, (troupe::send_again))
+CAF_ADD_TYPE_ID(troupe, (troupe::look_message))
 CAF_END_TYPE_ID_BLOCK(troupe)
 
 // CAF serializes none of these: what leaves the process is written by a link (actors/network), in the form of
@@ -136,3 +141,5 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::restart_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_given_up)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::recovery_line_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rank_recovered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::send_again)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::look_message)

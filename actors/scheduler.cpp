@@ -27,12 +27,34 @@ void dispatch(self_pointer self, coordinator_output&& output) {
       std::move(output));
 }
 
+void send(self_pointer self, coordinator_outputs outputs) {
+  for (coordinator_output& output : outputs)
+    dispatch(self, std::move(output));
+}
+
 template <class Message>
 auto accepting(self_pointer self) {
-  return on<Message>(self, [self](const Message& in) {
-    for (coordinator_output& output : self->state.coordinator->accept(in))
-      dispatch(self, std::move(output));
-  });
+  return on<Message>(self, [self](const Message& in) { send(self, self->state.coordinator->accept(in)); });
+}
+
+void look_later(self_pointer self) {
+  const double longest = self->state.coordinator->longest_step_seconds();
+  post_later(self, std::chrono::duration<double>(self->state.stalls.patience(longest)), look_message{});
+}
+
+/// Messages may have got lost.
+void look(self_pointer self) {
+  if (self->state.stalls.stalled_at(self->state.coordinator->progress()))
+    send(self, self->state.coordinator->send_all_again());
+  look_later(self);
+}
+
+/// The first introduction begins the run; later ones tell of ranks that live again.
+void meet(self_pointer self, const std::shared_ptr<const company>& everyone) {
+  const bool first = self->state.everyone == nullptr;
+  self->state.everyone = everyone;
+  if (first)
+    look_later(self);
 }
 
 } // namespace
@@ -42,7 +64,7 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
   self->state.coordinator.emplace(
       coordinator_setup{&setup->spec, &setup->pipeline, setup->data, setup->first_step(), setup->clock});
   return {
-      on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),
+      on<introduction>(self, [self](const introduction& in) { meet(self, in.everyone); }),
       accepting<rank_ready>(self),
       accepting<credit_message>(self),
       accepting<loss_message>(self),
@@ -53,6 +75,7 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
       accepting<rank_lost>(self),
       accepting<snapshot_kept>(self),
       accepting<snapshot_lost>(self),
+      on<look_message>(self, [self](const look_message&) { look(self); }),
       on<interrupt_message>(self, [self](const interrupt_message&) { self->state.coordinator->interrupt(); }),
   };
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/interfaces.hpp"
+#include "runtime/recovery/stall_watch.hpp"
 #include "runtime/step_coordinator.hpp"
 
 #include <optional>
@@ -12,6 +13,7 @@ struct scheduler_actor_state {
   static constexpr const char* name = "scheduler";
   std::optional<step_coordinator> coordinator;
   std::shared_ptr<const company> everyone;
+  stall_watch stalls;
 };
 
 scheduler_actor::behavior_type scheduler(scheduler_actor::stateful_pointer<scheduler_actor_state> self,

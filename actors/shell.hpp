@@ -5,6 +5,7 @@
 #include "actors/mailbox_order.hpp"
 #include "actors/messages.hpp"
 
+#include <chrono>
 #include <exception>
 #include <new>
 #include <string>
@@ -45,6 +46,13 @@ void enqueue(const Handle& target, Message&& message, caf::strong_actor_ptr send
 template <class Self, class Handle, class Message>
 void post(Self* self, const Handle& target, Message&& message) {
   enqueue(target, std::forward<Message>(message), self->ctrl(), self->context());
+}
+
+/// Sends to itself after a while, by CAF's clock.
+template <class Self, class Message>
+void post_later(Self* self, std::chrono::duration<double> delay, Message message) {
+  before_send(self->ctrl());
+  self->delayed_send(self, std::chrono::duration_cast<std::chrono::nanoseconds>(delay), message);
 }
 
 /// Sends from outside the company, or to the observer, who is outside.

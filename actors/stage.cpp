@@ -138,6 +138,11 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, cons
       accepting<step_opening>(self),
       accepting<step_decision>(self),
       accepting<digest_request>(self),
+      on<send_again>(self,
+                     [self](const send_again& in) {
+                       send(self, self->state.runner->accept(in));
+                       run_when_due(self);
+                     }),
       on<successor_message>(self,
                             [self](const successor_message& in) {
                               self->state.everyone = in.everyone;

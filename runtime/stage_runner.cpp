@@ -5,6 +5,7 @@
 #include "runtime/schedule/asynchronous.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 namespace troupe {
@@ -22,7 +23,7 @@ stage_runner::stage_runner(rank_setup setup)
   lives_.resize(pipeline.ranks(), 1);
   lives_[setup_.rank] = setup_.birth.life;
   resent_to_ = lives_;
-  steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
+  first_steps_ = steps_done_ = replica_steps_ = setup_.start == nullptr ? 0 : setup_.start->steps_done();
   for (const std::uint32_t stage : pipeline.stages_of(setup_.rank))
     stages_.emplace(stage, stage_state(spec, *setup_.family, pipeline.stages[stage], setup_.start, pool_,
                                        starting_versions(pipeline.order, stage, steps_done_)));
@@ -46,7 +47,7 @@ stage_runner::stage_runner(rank_setup setup)
 }
 
 rank_ready stage_runner::ready() const {
-  return {setup_.rank, setup_.birth.life, credit_, steps_done_};
+  return {setup_.rank, setup_.birth.life, credit_, first_steps_};
 }
 
 rank_outputs stage_runner::first_words() {
@@ -71,6 +72,17 @@ rank_outputs stage_runner::accept(const rank_restarted& in) {
   resent = in.life;
   lives_[in.rank] = std::max(lives_[in.rank], in.life);
   return outbox_.for_rank(in.rank, lives_[in.rank]);
+}
+
+rank_outputs stage_runner::accept(const send_again& in) {
+  if (!is_current(in.target_incarnation))
+    return {};
+  outbox_.trim(in.recovery_line);
+  rank_outputs again{ready()};
+  std::ranges::move(outbox_.for_scheduler(), std::back_inserter(again));
+  for (std::uint32_t rank = 0; rank < lives_.size(); ++rank)
+    std::ranges::move(outbox_.for_rank(rank, lives_[rank]), std::back_inserter(again));
+  return again;
 }
 
 // What is due

@@ -64,7 +64,7 @@ public:
   /// Builds and fills the rank's stages. Throws checkpoint_error.
   explicit stage_runner(rank_setup setup);
 
-  /// The first message to the scheduler.
+  /// The first message to the scheduler. Later it tells the credit that was given since as well.
   rank_ready ready() const;
   /// What a new incarnation sends unasked: its predecessor may have died before it did.
   rank_outputs first_words();
@@ -81,6 +81,8 @@ public:
   void accept(const digest_request& in);
   /// What to send to the new incarnation.
   rank_outputs accept(const rank_restarted& in);
+  /// All that may be lost.
+  rank_outputs accept(const send_again& in);
 
   /// True when run_next would do something.
   bool can_run() const;
@@ -201,6 +203,7 @@ private:
   std::optional<step_id> current_;  ///< the step that runs, or the last one that ran
   step_end end_ = step_end::flush;  ///< of that step
   action_queue queue_;              ///< what is left of its list; microbatches from m on are the next step\'s
+  std::uint64_t first_steps_ = 0;   ///< steps done in the state that the rank began with
   std::uint64_t steps_done_ = 0;    ///< training steps whose update is applied
   std::uint64_t replica_steps_ = 0; ///< the same for the tied parameter's replica
   std::map<std::uint32_t, std::vector<double>> squares_; ///< by stage, of the step's updates; asynchronous schedules

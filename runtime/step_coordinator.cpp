@@ -46,13 +46,18 @@ bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
 }
 
 /// A rank has the first stage of at most one copy, and the last stage of at most one.
-void step_coordinator::grant(std::uint32_t rank, const credit_totals& credit) {
-  for (feed& one : tokens_)
-    if (one.rank == rank)
-      one.granted = std::max(one.granted, credit.tokens);
-  for (feed& one : targets_)
-    if (one.rank == rank)
-      one.granted = std::max(one.granted, credit.targets);
+bool step_coordinator::grant(std::uint32_t rank, const credit_totals& credit) {
+  bool grew = false;
+  const auto raise = [&](std::vector<feed>& feeds, std::uint64_t total) {
+    for (feed& one : feeds)
+      if (one.rank == rank && one.granted < total) {
+        one.granted = total;
+        grew = true;
+      }
+  };
+  raise(tokens_, credit.tokens);
+  raise(targets_, credit.targets);
+  return grew;
 }
 
 std::uint32_t step_coordinator::microbatches_of(pass_mode mode) const {
@@ -66,18 +71,22 @@ step_coordinator::open_step* step_coordinator::find_open(const step_id& at) {
 
 coordinator_outputs step_coordinator::accept(const rank_ready& in) {
   coordinator_outputs out;
-  if (!is_current(in.rank, in.source_incarnation) || ready_[in.rank])
+  if (!is_current(in.rank, in.source_incarnation))
     return out;
+  if (ready_[in.rank]) // it says so again, and what credit it has given
+    return accept(credit_message{in.rank, in.source_incarnation, in.credit});
   if (in.steps_done != kept_[in.rank])
     throw protocol_error("rank " + std::to_string(in.rank) + ": found a state after " + std::to_string(in.steps_done) +
                          " steps, expected one after " + std::to_string(kept_[in.rank]));
   ready_[in.rank] = true;
+  note_progress();
   grant(in.rank, in.credit);
   if (const auto back = recovering_.find(in.rank); back != recovering_.end())
     recoveries_[back->second].resumed = setup_.clock();
-  if (phase_ != phase::gathering_ranks)
+  if (phase_ != phase::gathering_ranks) {
     tell_again(in.rank, out);
-  else if (!all_of(ready_))
+    inject(out);
+  } else if (!all_of(ready_))
     return out;
   else if (steps_done_ >= last_step_)
     request_digests(out);
@@ -94,7 +103,8 @@ coordinator_outputs step_coordinator::accept(const credit_message& in) {
   coordinator_outputs out;
   if (!is_current(in.rank, in.source_incarnation))
     return out;
-  grant(in.rank, in.credit);
+  if (grant(in.rank, in.credit))
+    note_progress();
   inject(out);
   return out;
 }
@@ -107,6 +117,7 @@ coordinator_outputs step_coordinator::accept(const loss_message& in) {
     return out;
   step->losses[in.microbatch] = in.loss;
   ++step->losses_seen;
+  note_progress();
   inject(out);
   close_complete_steps(out);
   return out;
@@ -118,6 +129,7 @@ coordinator_outputs step_coordinator::accept(const step_report& in) {
   if (!is_current(in.rank, in.source_incarnation) || step == nullptr || step->reported[in.rank])
     return out;
   step->reported[in.rank] = true;
+  note_progress();
   usage_[in.rank] = in.usage;
   note_progress_of(in, out);
   for (const stage_squares& stage : in.squares)
@@ -146,6 +158,7 @@ coordinator_outputs step_coordinator::accept(const checkpoint_failed& in) {
 
 void step_coordinator::go_on_after_checkpoint(coordinator_outputs& out) {
   checkpoint_in_flight_ = 0;
+  note_progress();
   close_complete_steps(out);
   finish_if_complete(out);
 }
@@ -326,7 +339,9 @@ void step_coordinator::give_up(const open_step& step, const poisoned_step& poiso
 /// From the step's opening to now, but not what passed before the step before it was closed.
 double step_coordinator::seconds_of(const open_step& step) {
   const double now = setup_.clock();
-  return now - std::max(step.opened, std::exchange(last_closed_, now));
+  const double seconds = now - std::max(step.opened, std::exchange(last_closed_, now));
+  longest_step_ = std::max(longest_step_, seconds);
+  return seconds;
 }
 
 void step_coordinator::open_after(const open_step& closed, coordinator_outputs& out) {
@@ -357,6 +372,7 @@ coordinator_outputs step_coordinator::accept(const digest_report& in) {
   if (!is_current(in.rank, in.source_incarnation) || phase_ != phase::finishing || digested_[in.rank])
     return out;
   digested_[in.rank] = true;
+  note_progress();
   digests_.insert(digests_.end(), in.layers.begin(), in.layers.end());
   second_digests_.insert(second_digests_.end(), in.second_copy.begin(), in.second_copy.end());
   finish_if_complete(out);

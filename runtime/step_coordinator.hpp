@@ -31,7 +31,7 @@ struct coordinator_setup {
 /// A message to one rank.
 struct rank_order {
   std::uint32_t rank = 0;
-  std::variant<token_message, target_message, step_opening, step_decision, digest_request> what;
+  std::variant<token_message, target_message, step_opening, step_decision, digest_request, send_again> what;
 };
 
 /// To a rank, the recorder, or the keeper.
@@ -48,7 +48,9 @@ using coordinator_outputs = std::vector<coordinator_output>;
 /// - the recovery line is a step boundary of which every rank's snapshot is kept, or the one the run began at; it never
 ///   goes back, nor past a boundary that a rank is to start from and has not yet reached again by itself;
 /// - at most one generation of snapshots beyond the recovery line is under way;
-/// - a new incarnation of a rank is told again all that its predecessor was told since the recovery line.
+/// - a new incarnation of a rank is told again all that its predecessor was told since the recovery line;
+/// - what every rank has sent and was told since the recovery line can be sent again at any time, and changes nothing
+///   where it had arrived. So a run in which messages get lost goes on, as long as not all do.
 class step_coordinator {
 public:
   explicit step_coordinator(coordinator_setup setup);
@@ -66,6 +68,13 @@ public:
   coordinator_outputs accept(const snapshot_lost& in);
   /// Throws run_error when a rank's death is the end of the run.
   coordinator_outputs accept(const rank_lost& in);
+  /// For a run that stalls: everybody sends again what may have got lost. Nothing where no rank restarts, as then
+  /// nobody keeps what was sent.
+  coordinator_outputs send_all_again();
+  /// Grows with each message that was of use. As long as it does, the run is going on.
+  std::uint64_t progress() const { return progress_; }
+  /// Of the steps that were closed.
+  double longest_step_seconds() const { return longest_step_; }
   /// The user wants the run to end: the step in flight is the last one, with those that were announced to follow it.
   void interrupt() { interrupted_ = true; }
 
@@ -103,7 +112,10 @@ private:
 
   void expect_rank(std::uint32_t rank) const;
   bool is_current(std::uint32_t rank, incarnation life) const;
-  void grant(std::uint32_t rank, const credit_totals& credit);
+  /// What the run would wait for has come.
+  void note_progress() { ++progress_; }
+  /// Whether that was more than before.
+  bool grant(std::uint32_t rank, const credit_totals& credit);
   std::uint32_t microbatches_of(pass_mode mode) const;
   /// Null when that step is not open.
   open_step* find_open(const step_id& at);
@@ -133,6 +145,7 @@ private:
   /// A rank begins, or begins again, to be fed from a step boundary on.
   void rewind(std::uint32_t rank, std::uint64_t steps_done);
   rank_birth birth_of(std::uint32_t rank, std::uint64_t newest_step) const;
+  step_id first_since(std::uint64_t steps_done) const;
   void tell_again(std::uint32_t rank, coordinator_outputs& out);
   void move_recovery_line(coordinator_outputs& out);
   void note_progress_of(const step_report& in, coordinator_outputs& out);
@@ -164,6 +177,8 @@ private:
   std::vector<rank_usage> usage_;        ///< of the living incarnations
   std::vector<rank_usage> former_usage_; ///< of those before
 
+  std::uint64_t progress_ = 0;
+  double longest_step_ = 0.0;      ///< seconds
   std::deque<open_step> open_;     ///< in order
   std::deque<begun_step> history_; ///< in order
   double last_closed_ = 0.0;       ///< time

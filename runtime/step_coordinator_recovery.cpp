@@ -34,6 +34,7 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
     out.emplace_back(run_given_up{.steps_done = recovery_line_, .cause = policy_.refusal(in.rank, in.cause)});
     return out;
   }
+  note_progress();
   ++lives_[in.rank];
   ready_[in.rank] = false;
   former_usage_[in.rank] = sum_of(former_usage_[in.rank], std::exchange(usage_[in.rank], {}));
@@ -60,11 +61,16 @@ rank_birth step_coordinator::birth_of(std::uint32_t rank, std::uint64_t newest_s
           .save_again = checkpoint_in_flight_ != 0 && checkpoint_in_flight_ == recovery_line_};
 }
 
+/// The first that may need a message from after so many steps.
+step_id step_coordinator::first_since(std::uint64_t steps_done) const {
+  return steps_done == 0 ? step_id{} : step_id{steps_done - 1, pass_mode::evaluate};
+}
+
 void step_coordinator::rewind(std::uint32_t rank, std::uint64_t steps_done) {
   for (auto* feeds : {&tokens_, &targets_})
     for (feed& one : *feeds)
       if (one.rank == rank) {
-        const step_id at = steps_done == 0 ? step_id{} : step_id{steps_done - 1, pass_mode::evaluate};
+        const step_id at = first_since(steps_done);
         one = {.rank = rank,
                .copy = one.copy,
                .at = at,
@@ -85,7 +91,24 @@ void step_coordinator::tell_again(std::uint32_t rank, coordinator_outputs& out) 
   }
   if (phase_ == phase::finishing && !digested_[rank])
     to_rank(rank, digest_request{1, steps_done_}, out);
+}
+
+/// A rank need not be there yet: that it is may be what got lost.
+coordinator_outputs step_coordinator::send_all_again() {
+  coordinator_outputs out;
+  if (!restartable() || phase_ == phase::closed)
+    return out;
+  for (std::uint32_t rank = 0; rank < lives_.size(); ++rank) {
+    out.emplace_back(rank_order{rank, send_again{lives_[rank], recovery_line_, rank}});
+    tell_again(rank, out);
+  }
+  for (auto* feeds : {&tokens_, &targets_})
+    for (feed& one : *feeds) {
+      one.at = first_since(recovery_line_);
+      one.next = first_microbatch(one.at, one.copy);
+    }
   inject(out);
+  return out;
 }
 
 coordinator_outputs step_coordinator::accept(const snapshot_kept& in) {
@@ -93,6 +116,7 @@ coordinator_outputs step_coordinator::accept(const snapshot_kept& in) {
   if (!is_current(in.rank, in.source_incarnation) || in.steps_done <= kept_[in.rank])
     return out;
   kept_[in.rank] = in.steps_done;
+  note_progress();
   move_recovery_line(out);
   close_complete_steps(out);
   return out;

@@ -141,6 +141,14 @@ struct digest_request {
   std::uint32_t target_rank = 0;
 };
 
+/// Scheduler to rank, when nothing goes on: what was sent since the recovery line may be lost. The rank sends it again,
+/// to the other ranks and to the scheduler.
+struct send_again {
+  incarnation target_incarnation = 1;
+  std::uint64_t recovery_line = 0; ///< as of step_opening
+  std::uint32_t target_rank = 0;
+};
+
 /// How many tokens and targets a rank has let the scheduler send in training, in all since this incarnation began. A
 /// total, so that a repeated or overtaken message does no harm.
 struct credit_totals {
@@ -153,7 +161,7 @@ struct rank_ready {
   std::uint32_t rank = 0;
   incarnation source_incarnation = 1;
   credit_totals credit;
-  std::uint64_t steps_done = 0; ///< in the state that this incarnation began with
+  std::uint64_t steps_done = 0; ///< in the state that this incarnation began with, also when it says so again
 };
 
 /// Rank to scheduler: room for more tokens or targets.

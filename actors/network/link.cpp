@@ -330,6 +330,7 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
       forwarding<step_opening>(self),
       forwarding<step_decision>(self),
       forwarding<digest_request>(self),
+      forwarding<send_again>(self),
       forwarding<rank_ready>(self),
       forwarding<credit_message>(self),
       forwarding<loss_message>(self),

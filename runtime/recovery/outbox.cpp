@@ -18,6 +18,9 @@ std::uint64_t bytes_of(const std::vector<tensor>& all) {
                          [](std::uint64_t sum, const tensor& one) { return sum + one.bytes(); });
 }
 
+/// Of what is needed until the run is over.
+constexpr std::uint64_t the_end = std::numeric_limits<std::uint64_t>::max();
+
 /// A tied parameter's value after a step is for who begins the next one.
 template <class Message>
 std::uint64_t boundary_of_message(const Message& sent) {
@@ -29,14 +32,21 @@ std::uint64_t boundary_of_message(const Message& sent) {
 void outbox::keep(const rank_output& sent) {
   std::visit(
       [&](const auto& message) {
-        if constexpr (requires { message.via; }) {
-          const std::uint64_t bytes = bytes_of(message.values);
-          to_rank_.at(message.via.target_rank).push_back({boundary_of_message(message), bytes, message});
-          bytes_ += bytes;
-          peak_bytes_ = std::max(peak_bytes_, bytes_);
-        }
+        using type = std::decay_t<decltype(message)>;
+        if constexpr (requires { message.via; })
+          put(to_rank_.at(message.via.target_rank), boundary_of_message(message), bytes_of(message.values), sent);
+        else if constexpr (std::is_same_v<type, loss_message> || std::is_same_v<type, step_report>)
+          put(to_scheduler_, boundary_of(message.at), 0, sent);
+        else if constexpr (std::is_same_v<type, digest_report>)
+          put(to_scheduler_, the_end, 0, sent);
       },
       sent);
+}
+
+void outbox::put(std::deque<kept>& box, std::uint64_t boundary, std::uint64_t bytes, const rank_output& what) {
+  box.push_back({boundary, bytes, what});
+  bytes_ += bytes;
+  peak_bytes_ = std::max(peak_bytes_, bytes_);
 }
 
 void outbox::trim(std::uint64_t recovery_line) {
@@ -44,11 +54,22 @@ void outbox::trim(std::uint64_t recovery_line) {
     return;
   recovery_line_ = recovery_line;
   for (std::deque<kept>& box : to_rank_)
-    std::erase_if(box, [&](const kept& one) { // the messages of two steps may be mixed
-      const bool over = one.boundary < recovery_line;
-      bytes_ -= over ? one.bytes : 0;
-      return over;
-    });
+    trim(box);
+  trim(to_scheduler_);
+}
+
+void outbox::trim(std::deque<kept>& box) {
+  std::erase_if(box, [&](const kept& one) { // the messages of two steps may be mixed
+    const bool over = one.boundary < recovery_line_;
+    bytes_ -= over ? one.bytes : 0;
+    return over;
+  });
+}
+
+rank_outputs outbox::for_scheduler() const {
+  rank_outputs again;
+  std::ranges::transform(to_scheduler_, std::back_inserter(again), &kept::what);
+  return again;
 }
 
 rank_outputs outbox::for_rank(std::uint32_t rank, incarnation life) const {

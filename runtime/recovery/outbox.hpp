@@ -1,5 +1,5 @@
 // What a rank has sent and may be asked for again: everything since the recovery line. A receiver that restarts gets it
-// once more.
+// once more, and so does everybody when messages were lost.
 #pragma once
 
 #include "runtime/stage_output.hpp"
@@ -18,12 +18,15 @@ class outbox {
 public:
   explicit outbox(std::uint32_t ranks) : to_rank_(ranks) {}
 
-  /// Keeps a message to another rank; anything else is none of its business.
+  /// Keeps a message to another rank or to the scheduler, which is no copy; but credits are totals, and told anew.
   void keep(const rank_output& sent);
   /// No rank restarts from fewer than so many steps done.
   void trim(std::uint64_t recovery_line);
   /// All that is kept for the rank, in the order in which it was sent, addressed to its incarnation `life`.
   rank_outputs for_rank(std::uint32_t rank, incarnation life) const;
+
+  /// All that is kept for the scheduler.
+  rank_outputs for_scheduler() const;
 
   std::uint64_t recovery_line() const { return recovery_line_; }
   /// Of the tensors.
@@ -35,7 +38,11 @@ private:
     std::uint64_t bytes = 0;
     rank_output what;
   };
+  void put(std::deque<kept>& box, std::uint64_t boundary, std::uint64_t bytes, const rank_output& what);
+  void trim(std::deque<kept>& box);
+
   std::vector<std::deque<kept>> to_rank_;
+  std::deque<kept> to_scheduler_;
   std::uint64_t recovery_line_ = 0;
   std::uint64_t bytes_ = 0;
   std::uint64_t peak_bytes_ = 0;

@@ -57,6 +57,7 @@ constexpr std::array names = {
     "slice_batch",
     "digest_report",
     "failure_message",
+    "send_again",
 };
 static_assert(names.size() == std::variant_size_v<wire_message>);
 

@@ -329,6 +329,13 @@ void encode(const failure_message& from, body_writer& out) {
   out.body().mutable_failure()->set_text(from.text.substr(0, longest_text));
 }
 
+void encode(const send_again& from, body_writer& out) {
+  proto::SendAgain& to = *out.body().mutable_send_again();
+  to.set_target_incarnation(from.target_incarnation);
+  to.set_recovery_line(from.recovery_line);
+  to.set_target_rank(from.target_rank);
+}
+
 wire_message decode_traffic(const body_reader& in) {
   const proto::MessageBody& body = in.body;
   switch (body.kind_case()) {
@@ -375,6 +382,9 @@ wire_message decode_traffic(const body_reader& in) {
                          digests_in(body.digest_report().second_copy(), in)};
   case body_kind::kFailure:
     return failure_message{error_kind_in(body.failure().kind()), text_in(body.failure().text(), "a failure")};
+  case body_kind::kSendAgain:
+    return send_again{body.send_again().target_incarnation(), body.send_again().recovery_line(),
+                      rank_in(body.send_again().target_rank(), in)};
   default:
     throw protocol_error(
         fmt::format("wire: found a message of kind {}, expected a known one", static_cast<int>(body.kind_case())));

@@ -22,6 +22,7 @@ void encode(const step_report& from, body_writer& out);
 void encode(const slice_batch& from, body_writer& out);
 void encode(const digest_report& from, body_writer& out);
 void encode(const failure_message& from, body_writer& out);
+void encode(const send_again& from, body_writer& out);
 
 /// Throws protocol_error when a value makes no sense, or the kind is none of these.
 wire_message decode_traffic(const body_reader& in);

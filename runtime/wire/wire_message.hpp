@@ -20,7 +20,7 @@ using wire_message =
                  snapshot_part, snapshot_kept, rank_lost, recovery_line_message, token_message, target_message, activation_message,
                  gradient_message, group_gradient_message, tied_gradient_message, tied_value_message, step_opening,
                  step_decision, digest_request, rank_ready, credit_message, loss_message, step_report, slice_batch,
-                 digest_report, failure_message>;
+                 digest_report, failure_message, send_again>;
 
 /// "activation_message"; for messages about messages.
 const char* name_of(const wire_message& message);

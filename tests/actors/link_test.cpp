@@ -65,7 +65,7 @@ public:
     auto routes = std::make_shared<link_routes>();
     routes->here.ranks.resize(2);
     routes->here.ranks[0] = caf::actor_cast<stage_actor>(caf::actor_cast<caf::actor>(hosted_));
-    routes->peer_ranks = {1};
+    routes->peer_hosts = true;
     identify(link);
     tell(link, open_routes{routes, ample_limits, wire_precision::fp32, peer_timeout_});
   }
@@ -173,6 +173,8 @@ TEST_CASE("a peer that speaks before its time, for another, to nobody here or as
       {bytes_of({step_decision{}}), until::end, "a message of the scheduler, expected it from the coordinator"},
       {bytes_of({digest_request{}}), until::end, "a message of the scheduler, expected it from the coordinator"},
       {bytes_of({layer_part_taken{}}), until::end, "layer_part_taken, expected it from the coordinator"},
+      {bytes_of({recovery_line_message{}}), until::end, "recovery_line_message, expected it from the coordinator"},
+      {bytes_of({snapshot_part{}}), until::end, "a message to the shelf, expected one to whom is here"},
       {bytes_of({rank_ready{.rank = 1, .credit = {}}}), until::end,
        "a message to the scheduler, expected one to whom is here"},
       {bytes_of({slice_batch{.rank = 1, .at = {}, .slices = {}}}), until::end,

@@ -1,8 +1,7 @@
 // Ranks that die and live again: the result has the bits of the run in which nothing happened, and those who lived
 // computed nothing twice.
-#include "runtime/one_thread_trainer.hpp"
-#include "runtime/reference_trainer.hpp"
 #include "tests/support/failing_family.hpp"
+#include "tests/support/mortal_run.hpp"
 #include "tests/support/same_result.hpp"
 #include "tests/support/sanitized.hpp"
 #include "tests/support/scratch_directory.hpp"
@@ -20,43 +19,6 @@ using namespace troupe;
 using namespace troupe::test;
 
 namespace {
-
-/// p = 3, m = 4, 3 steps, with a validation between two of them.
-run_spec mortal_spec(const std::string& schedule) {
-  run_spec spec = tiny_spec();
-  spec.model.dropout = 0.1;
-  spec.pipeline.stages = 3;
-  spec.pipeline.schedule = schedule;
-  spec.faults.max_restarts = 100;
-  const bool asynchronous = schedule.starts_with("pipedream");
-  spec.optimizer.clip = asynchronous ? 0.0 : 0.05;
-  spec.model.tied_head = !asynchronous;
-  return spec;
-}
-
-run_report expected_of(const run_spec& spec, const data_source& data) {
-  return spec.pipeline.schedule.starts_with("pipedream") ? run_one_thread(spec, data, {})
-                                                         : run_reference(spec, data, {});
-}
-
-/// Forward passes of a rank that does everything once.
-std::uint64_t passes_of(const run_spec& spec, std::uint32_t rank) {
-  const plan pipeline = make_plan(spec, find_family(spec.model.family));
-  const auto is_forward = [](const action& one) { return one.op == operation::forward; };
-  const std::vector<action>& list = pipeline.order.actions[rank];
-  const auto training = static_cast<std::uint64_t>(std::ranges::count_if(list, is_forward));
-  const std::vector<action> validation = evaluation_actions(pipeline.order, rank, spec.validation.microbatches);
-  return training * spec.training.steps + validation.size() * (spec.training.steps / spec.validation.every);
-}
-
-void check_survivors(const run_spec& spec, const run_report& report, const std::set<std::uint32_t>& dead) {
-  for (const rank_report& rank : report.ranks)
-    if (!dead.contains(rank.rank)) {
-      INFO("rank " << rank.rank);
-      CHECK(rank.usage.forward_passes == passes_of(spec, rank.rank));
-      CHECK(rank.usage.replayed_passes == 0);
-    }
-}
 
 std::uint64_t events_of(const run_spec& spec, const data_source& data, std::uint64_t seed) {
   unruly_run run(spec, data, {}, seed);
@@ -94,10 +56,6 @@ TEST_CASE("any set of ranks may die, at any time, again and again", "[actors][re
   for (const std::string schedule : {"gpipe", "1f1b", "interleaved-1f1b", "zb-v", "dualpipe", "pipedream-2bw"})
     for (const std::uint64_t every : {1U, 2U}) {
       run_spec spec = mortal_spec(schedule);
-      spec.pipeline.stages = schedule == "dualpipe" ? 4 : 3;
-      spec.pipeline.stages = schedule == "interleaved-1f1b" || schedule == "zb-v" ? 2 : spec.pipeline.stages;
-      spec.training.microbatches = schedule == "dualpipe" ? 8 : 4;
-      spec.training.gradient_groups = schedule == "dualpipe" ? 2 : 0;
       spec.training.steps = 5;
       spec.faults.snapshot_every = every;
       const made_up_data data(spec);

@@ -5,8 +5,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <iterator>
 #include <optional>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,18 @@ public:
   template <class Message>
   void say(const Message& message) {
     std::ranges::move(coordinator_.accept(message), std::back_inserter(said_));
+  }
+
+  void say_all_again() { std::ranges::move(coordinator_.send_all_again(), std::back_inserter(said_)); }
+  void forget() { said_.clear(); }
+  std::uint64_t progress() const { return coordinator_.progress(); }
+
+  std::vector<rank_order> orders() const {
+    std::vector<rank_order> found;
+    for (const coordinator_output& one : said_)
+      if (const auto* const order = std::get_if<rank_order>(&one))
+        found.push_back(*order);
+    return found;
   }
 
   /// All that the ranks have to say of a training step.
@@ -143,4 +157,57 @@ TEST_CASE("who starts from the state that a checkpoint under way is made of is t
   const rank_birth after = birth_after_death(3);
   CHECK(after.steps_done == 2);
   CHECK_FALSE(after.save_again);
+}
+
+TEST_CASE("what may be lost is asked for of every rank, and all that was said since the recovery line is said again") {
+  played_run run(two_ranks());
+  run.work_through(0);
+  for (std::uint32_t rank = 0; rank < 2; ++rank)
+    run.say(snapshot_kept{.rank = rank, .steps_done = 1});
+  run.work_through(1);
+  const std::vector<rank_order> before = run.orders();
+  run.forget();
+  run.say_all_again();
+  const std::vector<rank_order> again = run.orders();
+  for (std::uint32_t rank = 0; rank < 2; ++rank) {
+    const auto asked = std::ranges::find_if(
+        again, [&](const rank_order& one) { return one.rank == rank && std::holds_alternative<send_again>(one.what); });
+    REQUIRE(asked != again.end());
+    CHECK(std::get<send_again>(asked->what).recovery_line == 1);
+  }
+  const auto since_line = [](const std::vector<rank_order>& orders, auto tag) {
+    return std::ranges::count_if(orders, [](const rank_order& one) {
+      const auto* const message = std::get_if<decltype(tag)>(&one.what);
+      return message != nullptr && message->at.step >= 1;
+    });
+  };
+  const auto all_of_kind = [&](auto tag) {
+    INFO(typeid(tag).name());
+    CHECK(since_line(before, tag) > 0);
+    CHECK(since_line(again, tag) == since_line(before, tag));
+  };
+  all_of_kind(step_opening{});
+  all_of_kind(step_decision{});
+  all_of_kind(token_message{});
+  all_of_kind(target_message{});
+}
+
+TEST_CASE("a message that was of use is progress, and its repeat is none") {
+  played_run run(two_ranks());
+  const auto progresses = [&](const auto& message) {
+    const std::uint64_t before = run.progress();
+    run.say(message);
+    return run.progress() > before;
+  };
+  const loss_message loss{.rank = 1, .at = {}, .microbatch = 2, .loss = 1.0};
+  const credit_message credit{0, 1, {101, 0}};
+  const step_report report{.rank = 0, .at = {}, .squares = {{0, {1.0}}}, .usage = {}};
+  CHECK(progresses(loss));
+  CHECK_FALSE(progresses(loss));
+  CHECK(progresses(credit));
+  CHECK_FALSE(progresses(credit));
+  CHECK(progresses(report));
+  CHECK_FALSE(progresses(report));
+  CHECK_FALSE(progresses(rank_ready{.rank = 0, .credit = {101, 0}}));
+  CHECK(progresses(rank_ready{.rank = 0, .credit = {102, 0}})); // a credit that got lost
 }

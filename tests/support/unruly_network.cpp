@@ -1,16 +1,27 @@
 #include "tests/support/unruly_network.hpp"
 
+#include "runtime/stage_output.hpp"
+#include "runtime/step_coordinator.hpp"
+
+#include <type_traits>
 #include <utility>
 
 namespace troupe::test {
 
 namespace {
 
+/// What travels between ranks, and between ranks and scheduler. The rest stays within a process: who keeps a rank tells
+/// the others of it.
+template <class Message>
+inline constexpr bool may_be_lost =
+    std::is_constructible_v<rank_output, Message> || std::is_constructible_v<decltype(rank_order::what), Message>;
+
 /// An actor of the same interface as `target` that puts what it gets into the bag.
 template <class Handle, class... Messages>
 typename Handle::behavior_type bagging(const Handle& target, const std::shared_ptr<message_bag>& bag) {
   const auto keep = [target, bag](const auto& message) {
-    bag->waiting.push_back([target, message] { caf::anon_send(target, message); });
+    bag->waiting.push_back(
+        {[target, message] { caf::anon_send(target, message); }, may_be_lost<std::decay_t<decltype(message)>>});
   };
   return {[keep](const Messages& message) { keep(message); }...};
 }
@@ -18,13 +29,13 @@ typename Handle::behavior_type bagging(const Handle& target, const std::shared_p
 stage_actor::behavior_type stage_relay(const stage_actor& target, const std::shared_ptr<message_bag>& bag) {
   return bagging<stage_actor, introduction, token_message, target_message, activation_message, gradient_message,
                  group_gradient_message, tied_gradient_message, tied_value_message, step_opening, step_decision,
-                 digest_request, successor_message, run_next_message, reconsider_message>(target, bag);
+                 send_again, digest_request, successor_message, run_next_message, reconsider_message>(target, bag);
 }
 
 scheduler_actor::behavior_type scheduler_relay(const scheduler_actor& target, const std::shared_ptr<message_bag>& bag) {
   return bagging<scheduler_actor, introduction, rank_ready, credit_message, loss_message, step_report,
-                 checkpoint_committed, checkpoint_failed, digest_report, rank_lost, snapshot_kept, interrupt_message>(
-      target, bag);
+                 checkpoint_committed, checkpoint_failed, digest_report, rank_lost, snapshot_kept, look_message,
+                 interrupt_message>(target, bag);
 }
 
 } // namespace
@@ -90,7 +101,7 @@ outcome unruly_run::play(const std::function<void(std::uint64_t)>& before_event)
 bool unruly_run::happen() {
   const std::size_t choices = scheduler_.jobs.size() + bag_->waiting.size();
   if (choices == 0)
-    return false;
+    return let_time_pass();
   ++events_;
   std::size_t pick = std::uniform_int_distribution<std::size_t>(0, choices - 1)(chance_);
   if (pick < scheduler_.jobs.size()) {
@@ -99,12 +110,26 @@ bool unruly_run::happen() {
     return true;
   }
   pick -= scheduler_.jobs.size();
-  const std::function<void()> deliver = bag_->waiting[pick];
+  const message_bag::message one = bag_->waiting[pick];
   const bool again = std::uniform_int_distribution<int>(0, 9)(chance_) == 0;
   if (!again)
     bag_->waiting.erase(bag_->waiting.begin() + static_cast<std::ptrdiff_t>(pick));
-  deliver();
+  if (!is_lost(one))
+    one.deliver();
   return true;
+}
+
+/// A run that goes on for ever without getting anywhere is a hang, too.
+bool unruly_run::let_time_pass() {
+  constexpr std::uint64_t most = 20000;
+  return lost_share_ > 0.0 && ++time_outs_ < most && scheduler_.trigger_timeout();
+}
+
+bool unruly_run::is_lost(const message_bag::message& one) {
+  const bool lost =
+      lost_share_ > 0.0 && one.may_be_lost && std::uniform_real_distribution<double>(0.0, 1.0)(chance_) < lost_share_;
+  lost_ += lost ? 1 : 0;
+  return lost;
 }
 
 } // namespace troupe::test
