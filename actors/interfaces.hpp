@@ -63,6 +63,7 @@ using store_actor =
                      caf::reacts_to<rank_snapshot>,     // when all ranks' are here, the checkpoint is committed
                      caf::reacts_to<layer_part>,        // the same, of a rank elsewhere, layer by layer
                      caf::reacts_to<part_written>,      // the same, of a rank that wrote it to the shared directory
+                     caf::reacts_to<part_lost>,         // a rank died, and its part will not come
                      caf::reacts_to<run_given_up>,      // at the end: the run has failed
                      caf::reacts_to<layer_part_taken>>; // at a worker: go on, or give up
 

@@ -21,6 +21,8 @@ void dispatch(self_pointer self, coordinator_output&& output) {
         else if constexpr (std::is_same_v<type, restart_order> || std::is_same_v<type, run_given_up> ||
                            std::is_same_v<type, recovery_line_message>)
           post(self, everyone.keeper, std::forward<decltype(one)>(one));
+        else if constexpr (std::is_same_v<type, part_lost>)
+          post(self, everyone.store, one);
         else
           post(self, everyone.recorder, std::forward<decltype(one)>(one));
       },

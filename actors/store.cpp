@@ -57,6 +57,15 @@ void take(self_pointer self, const layer_part& in) {
     answer(self, turns.front());
 }
 
+/// A rank that is dead has no turn.
+void drop_turns_of(self_pointer self, std::uint32_t rank) {
+  std::deque<part_written>& turns = self->state.turns;
+  const bool was_first = !turns.empty() && turns.front().rank == rank;
+  std::erase_if(turns, [&](const part_written& one) { return one.rank == rank; });
+  if (was_first && !turns.empty())
+    answer(self, turns.front());
+}
+
 /// It is its worker's question whether a rank can begin to write, or to send.
 void admit(self_pointer self, const part_written& question) {
   std::deque<part_written>& turns = self->state.turns;
@@ -71,12 +80,18 @@ void admit(self_pointer self, const part_written& question) {
   }
   if (std::ranges::find(turns, question) != turns.end())
     return;
+  drop_turns_of(self, question.rank); // of a former life
   if (self->state.route == checkpoint_route::coordinator)
     turns.push_back(question);
   else
     self->state.collector->admit(question.rank, question.steps_done);
   if (turns.size() <= 1)
     answer(self, question);
+}
+
+void take(self_pointer self, const part_lost& in) {
+  drop_turns_of(self, in.rank);
+  announce(self, self->state.collector->lose(in.rank, in.steps_done));
 }
 
 void take(self_pointer self, const part_written& in) {
@@ -88,11 +103,21 @@ void take(self_pointer self, const part_written& in) {
     announce(self, self->state.collector->add_part(in.rank, in.steps_done, in.layers));
 }
 
+void end_if_saved(self_pointer self, const observer& watcher) {
+  const std::optional<run_given_up>& ending = self->state.ending;
+  if (ending && (!ending->parts_follow || !self->state.collector->wants(ending->steps_done)))
+    tell(watcher, failure_message{error_kind::run, ending->cause});
+}
+
 /// All ranks' snapshots, or none: then the run had not got beyond where it began.
 void save(self_pointer self, const run_given_up& in) {
-  if (in.kept.empty())
+  self->state.ending = in;
+  if ((in.kept.empty() && !in.parts_follow) || !self->state.collector->wants(in.steps_done))
     return;
-  self->state.collector->open(in.steps_done); // one that was under way will never be whole
+  if (std::exchange(self->state.opened_steps, in.steps_done) != in.steps_done) {
+    self->state.turns.clear();
+    announce(self, self->state.collector->open(in.steps_done)); // another one that was under way will never be whole
+  }
   for (const auto& kept : in.kept)
     announce(self, self->state.collector->add(*kept));
 }
@@ -107,13 +132,24 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state
   return {
       on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { announce(self, self->state.collector->add(in)); }),
-      on<layer_part>(self, [self](const layer_part& in) { take(self, in); }),
-      on<part_written>(self, [self](const part_written& in) { take(self, in); }),
+      on<layer_part>(self,
+                     [self, watcher](const layer_part& in) {
+                       take(self, in);
+                       end_if_saved(self, watcher);
+                     }),
+      on<part_written>(self,
+                       [self, watcher](const part_written& in) {
+                         take(self, in);
+                         end_if_saved(self, watcher);
+                       }),
+      on<part_lost>(self, [self](const part_lost& in) { take(self, in); }),
       on<run_given_up>(self,
                        [self, setup, watcher](const run_given_up& in) {
-                         if (!setup->spec.checkpoint.directory.empty())
+                         if (setup->spec.checkpoint.directory.empty())
+                           self->state.ending = run_given_up{.steps_done = in.steps_done, .cause = in.cause};
+                         else
                            save(self, in);
-                         tell(watcher, failure_message{error_kind::run, in.cause});
+                         end_if_saved(self, watcher);
                        }),
       on<layer_part_taken>(self, [](const layer_part_taken&) {}),
   };

@@ -115,6 +115,10 @@ checkpoint_news snapshot_collector::leave(std::uint32_t rank, std::uint64_t step
   return end_if_left_alone();
 }
 
+checkpoint_news snapshot_collector::lose(std::uint32_t rank, std::uint64_t steps_done) {
+  return give_up(rank, steps_done, "it died before its part was written");
+}
+
 void snapshot_collector::expect_rank(std::uint32_t rank) const {
   if (rank >= rules_.ranks())
     throw checkpoint_error(

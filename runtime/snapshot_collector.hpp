@@ -56,6 +56,8 @@ public:
   checkpoint_news give_up(std::uint32_t rank, std::uint64_t steps_done, const std::string& reason);
   /// A rank's part_writer is not at work: the rank asks anew.
   checkpoint_news leave(std::uint32_t rank, std::uint64_t steps_done);
+  /// A rank has died: what has not come of its part will not come. Without it the checkpoint is given up.
+  checkpoint_news lose(std::uint32_t rank, std::uint64_t steps_done);
 
 private:
   bool is_failing(std::uint64_t steps_done) const { return failing_ && failing_->steps_done == steps_done; }

@@ -36,7 +36,7 @@ struct rank_order {
 
 /// To a rank, the recorder, or the keeper.
 using coordinator_output = std::variant<rank_order, step_closed, run_closed, rank_recovered, restart_order,
-                                        run_given_up, recovery_line_message>;
+                                        run_given_up, recovery_line_message, part_lost>;
 using coordinator_outputs = std::vector<coordinator_output>;
 
 /// Invariants, whatever arrives in whatever order:

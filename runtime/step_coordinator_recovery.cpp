@@ -47,6 +47,8 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
   recovering_[in.rank] = recoveries_.size();
   recoveries_.push_back(
       {.rank = in.rank, .step = newest, .cause = in.cause, .last_heard = in.last_heard, .noticed = in.noticed});
+  if (checkpoint_in_flight_ != 0 && checkpoint_in_flight_ < recovery_line_)
+    out.emplace_back(part_lost{in.rank, checkpoint_in_flight_});
   out.emplace_back(restart_order{in.rank, birth_of(in.rank, newest)});
   return out;
 }

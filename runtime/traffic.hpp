@@ -330,6 +330,14 @@ struct run_given_up {
   std::uint64_t steps_done = 0;
   std::string cause;
   std::vector<std::shared_ptr<const rank_snapshot>> kept = {}; ///< by the keeper
+  bool parts_follow = false; ///< what is kept is elsewhere, and on its way as parts of a checkpoint
+};
+
+/// Scheduler to store: the rank died after the checkpoint after so many steps was begun, and its next life begins later
+/// than that. What has not come of its part will not come.
+struct part_lost {
+  std::uint32_t rank = 0;
+  std::uint64_t steps_done = 0;
 };
 
 /// Scheduler to keeper: no rank restarts from fewer steps done.

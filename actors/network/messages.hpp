@@ -117,6 +117,13 @@ struct send_snapshot {
   caf::actor link;
 };
 
+/// Worker to its shelf: the store is to have this snapshot.
+struct save_snapshot {
+  std::uint32_t rank = 0;
+  std::uint64_t steps_done = 0;
+  store_actor store;
+};
+
 /// Coordinator to itself, later: a worker said that it had lost this one.
 struct complaint {
   std::uint32_t about = 0;
@@ -157,6 +164,7 @@ CAF_ADD_TYPE_ID(troupe_network, (troupe::snapshot_routes))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::snapshot_wanted))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::snapshot_here))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::send_snapshot))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::save_snapshot))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::complaint))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::state_lost))
 CAF_END_TYPE_ID_BLOCK(troupe_network)
@@ -180,5 +188,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_routes)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_wanted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_here)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::send_snapshot)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::save_snapshot)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::complaint)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::state_lost)

@@ -119,6 +119,7 @@ private:
   std::map<std::string, shape> shapes_; ///< of all parameters, once one was asked for
   tensor_pool pool_;
   company everyone_; ///< once the run has begun
+  std::optional<run_given_up> ending_;
   bool assigned_ = false;
   bool running_ = false;
   bool failed_ = false;

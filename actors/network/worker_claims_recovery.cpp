@@ -14,6 +14,8 @@ namespace troupe {
 // Losses
 
 void worker_claims::lose(member& one, const std::string& reason, double silent_for) {
+  if (ending_)
+    return fail(error_kind::run, ending_->cause);
   const std::string text = fmt::format("{} was lost: {}", name_of_member(one), reason);
   const bool had_part = one.worker && where_.workers[*one.worker].standing != worker_standing::joining;
   if (one.link)
@@ -164,8 +166,23 @@ void worker_claims::trim(const recovery_line_message& in) {
       say(one.link, in);
 }
 
+/// The workers save what they keep, and the store ends the run when all of it is there.
 void worker_claims::give_up(const run_given_up& in) {
-  tell(everyone_.store, in);
+  run_given_up told = in;
+  company keepers = everyone_;
+  std::vector<std::uint32_t> kept_by;
+  for (std::uint32_t rank = 0; rank < where_.ranks.size(); ++rank)
+    if (const auto keeper = snapshots_.find(rank, in.steps_done, where_.ranks[rank].replica)) {
+      keepers.ranks[rank] = caf::actor_cast<stage_actor>(holder_of(*keeper).link);
+      kept_by.push_back(*keeper);
+    }
+  told.parts_follow = kept_by.size() == where_.ranks.size() && !setup_->spec.checkpoint.directory.empty();
+  ending_ = told;
+  tell(everyone_.store, introduction{std::make_shared<const company>(keepers)}); // whom it answers
+  tell(everyone_.store, told);
+  if (told.parts_follow)
+    for (std::uint32_t rank = 0; rank < kept_by.size(); ++rank)
+      say(holder_of(kept_by[rank]).link, save_request{rank, in.steps_done});
 }
 
 void worker_claims::tell_state_lost(const std::string& cause) {

@@ -72,6 +72,7 @@ private:
   void said_by(const caf::actor& link, const placement& in);
   void said_by(const caf::actor& link, const restart_order& in);
   void said_by(const caf::actor& link, const snapshot_request& in);
+  void said_by(const caf::actor& link, const save_request& in);
   void said_by(const caf::actor& link, const release& in);
   void said_by(const caf::actor& link, const clock_probe& in);
   void said_by(const caf::actor& link, const parameter_answer& in);

@@ -178,6 +178,12 @@ void worker_host::said_by(const caf::actor& link, const snapshot_request& in) {
     tell(run_->shelf, send_snapshot{in.rank, in.steps_done, other});
 }
 
+void worker_host::said_by(const caf::actor& link, const save_request& in) {
+  if (!from_coordinator(link) || !run_->started)
+    return refuse(link, error_kind::protocol, "a save_request was found, expected it from the coordinator");
+  tell(run_->shelf, save_snapshot{in.rank, in.steps_done, run_->here.store});
+}
+
 /// What would come again ends the run.
 void worker_host::rank_is_failing(const rank_failed& in) {
   if (!run_ || run_->leaving)

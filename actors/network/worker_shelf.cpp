@@ -59,6 +59,15 @@ void want(self_pointer self, const snapshot_wanted& in) {
     self->state.wanted.push_back(in);
 }
 
+void save(self_pointer self, const save_snapshot& in) {
+  const auto kept = self->state.shelf.find(in.rank, in.steps_done);
+  if (kept == nullptr) // the coordinator will not get it, and says so
+    return;
+  rank_snapshot part = *kept; // shares the tensors
+  part.purpose = take_snapshot::to_checkpoint;
+  post(self, in.store, std::move(part));
+}
+
 } // namespace
 
 caf::behavior worker_shelf(self_pointer self, const caf::actor& coordinator, const caf::actor& owner,
@@ -76,6 +85,7 @@ caf::behavior worker_shelf(self_pointer self, const caf::actor& coordinator, con
                           if (const auto kept = self->state.shelf.find(in.rank, in.steps_done))
                             send(in.link, *kept);
                         }),
+      on<save_snapshot>(self, [self](const save_snapshot& in) { save(self, in); }),
       on<recovery_line_message>(self,
                                 [self](const recovery_line_message& in) { self->state.shelf.trim(in.steps_done); }),
   };

@@ -22,7 +22,7 @@ struct worker_shelf_state {
 };
 
 /// Takes rank_snapshot, snapshot_part, recovery_line_message, snapshot_routes, snapshot_wanted (which it answers to
-/// `owner` with snapshot_here) and send_snapshot. Tells the coordinator of all that it keeps.
+/// `owner` with snapshot_here), send_snapshot and save_snapshot. Tells the coordinator of all that it keeps.
 caf::behavior worker_shelf(caf::stateful_actor<worker_shelf_state>* self, const caf::actor& coordinator,
                            const caf::actor& owner, const observer& watcher);
 

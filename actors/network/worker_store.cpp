@@ -69,8 +69,9 @@ store_actor::behavior_type worker_store(self_pointer self, const setup_ptr& setu
   return {
       on<introduction>(self, [](const introduction&) {}),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { add(self, in); }),
-      on<layer_part>(self, [](const layer_part&) {}),     // only the coordinator's store is sent these
-      on<part_written>(self, [](const part_written&) {}), // two
+      on<layer_part>(self, [](const layer_part&) {}), // only the coordinator's store is sent these four
+      on<part_written>(self, [](const part_written&) {}),
+      on<part_lost>(self, [](const part_lost&) {}),
       on<run_given_up>(self, [](const run_given_up&) {}),
       on<layer_part_taken>(self, [self, setup](const layer_part_taken& in) { go_on(self, *setup, in); }),
   };

@@ -138,6 +138,14 @@ struct snapshot_request {
   friend bool operator==(const snapshot_request&, const snapshot_request&) = default;
 };
 
+/// Coordinator to worker, when a run is given up: the snapshot that you keep is to become part of a checkpoint.
+struct save_request {
+  std::uint32_t rank = 0;
+  std::uint64_t steps_done = 0;
+
+  friend bool operator==(const save_request&, const save_request&) = default;
+};
+
 /// Worker to worker: one layer of a rank's snapshot, to be kept. A rank's layers come in their order, and no other ones
 /// of that rank in between.
 struct snapshot_part {

@@ -32,6 +32,7 @@ void encode(const snapshot_part& from, body_writer& out);
 void encode(const snapshot_kept& from, body_writer& out);
 void encode(const rank_lost& from, body_writer& out);
 void encode(const recovery_line_message& from, body_writer& out);
+void encode(const save_request& from, body_writer& out);
 
 void fill(const placement& from, proto::Placement& to);
 /// Throws protocol_error unless each of its ranks lives in one place, and they are at most `most_ranks`.

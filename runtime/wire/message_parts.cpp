@@ -40,6 +40,7 @@ constexpr std::array names = {
     "snapshot_kept",
     "rank_lost",
     "recovery_line_message",
+    "save_request",
     "token_message",
     "target_message",
     "activation_message",

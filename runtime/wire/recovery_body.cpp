@@ -154,6 +154,11 @@ void encode(const recovery_line_message& from, body_writer& out) {
   out.body().mutable_recovery_line()->set_steps_done(from.steps_done);
 }
 
+void encode(const save_request& from, body_writer& out) {
+  out.body().mutable_save_request()->set_rank(from.rank);
+  out.body().mutable_save_request()->set_steps_done(from.steps_done);
+}
+
 wire_message decode_recovery(const body_reader& in) {
   const proto::MessageBody& body = in.body;
   switch (body.kind_case()) {
@@ -177,6 +182,8 @@ wire_message decode_recovery(const body_reader& in) {
                      body.rank_lost().noticed()};
   case body_kind::kRecoveryLine:
     return recovery_line_message{body.recovery_line().steps_done()};
+  case body_kind::kSaveRequest:
+    return save_request{rank_in(body.save_request().rank(), in), body.save_request().steps_done()};
   default:
     throw protocol_error(
         fmt::format("wire: found a message of kind {}, expected a known one", static_cast<int>(body.kind_case())));
