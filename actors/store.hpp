@@ -16,6 +16,7 @@ struct store_actor_state {
   std::optional<snapshot_collector> collector;
   std::uint64_t opened_steps = 0; ///< steps done of the newest checkpoint whose directory is there for workers
   checkpoint_route route = checkpoint_route::shared;
+  checkpoint_news last_news;
   std::deque<part_written> turns; ///< through the coordinator: ranks that have asked; the first one sends its layers
 };
 

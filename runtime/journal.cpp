@@ -210,6 +210,7 @@ run_report journal::finish() {
   report_.optimizer_sha256 = end_->optimizer_sha256;
   report_.interrupted = end_->interrupted;
   report_.recoveries = end_->recoveries;
+  report_.scheduler_recoveries = end_->scheduler_recoveries;
   for (std::uint32_t rank = 0; rank < batches_per_step(); ++rank)
     report_.ranks.push_back({rank, "local", setup_.pipeline->stages_of(rank), end_->usage[rank]});
   if (setup_.pipeline != nullptr)

@@ -62,6 +62,7 @@ struct run_report {
   std::string schedule;
   bool interrupted = false;
   std::vector<rank_recovery> recoveries; ///< in the order in which deaths were noticed
+  std::vector<scheduler_recovery> scheduler_recoveries;
   run_spec spec;
 };
 
