@@ -11,13 +11,14 @@ namespace {
 
 constexpr std::chrono::milliseconds interrupt_poll{50};
 
-/// All that must not end before the run does.
+/// All that must not end before the run does. The scheduler may, where a keeper starts it again.
 watched_actors members_of(const company& everyone) {
-  watched_actors named{{caf::actor_cast<caf::actor>(everyone.scheduler), "the scheduler"},
-                       {caf::actor_cast<caf::actor>(everyone.recorder), "the recorder"},
+  watched_actors named{{caf::actor_cast<caf::actor>(everyone.recorder), "the recorder"},
                        {caf::actor_cast<caf::actor>(everyone.store), "the store"}};
   if (everyone.keeper)
     named.emplace_back(caf::actor_cast<caf::actor>(everyone.keeper), "the keeper");
+  else
+    named.emplace_back(caf::actor_cast<caf::actor>(everyone.scheduler), "the scheduler");
   return named;
 }
 
@@ -25,7 +26,7 @@ watched_actors members_of(const company& everyone) {
 
 run_report audience::watch(const company& everyone) {
   members_ = members_of(everyone);
-  scheduler_ = everyone.scheduler;
+  company_ = everyone;
   for (const auto& [member, name] : members_)
     self_->monitor(member);
   alive_ = members_.size();
@@ -67,10 +68,8 @@ void audience::receive_one() {
                  [&](const caf::down_msg& in) { note_down(in); },
                  caf::after(interrupt_poll) >>
                      [&] {
-                       if (interrupt_sent_ || !scheduler_ || !interrupted())
-                         return;
-                       interrupt_sent_ = true;
-                       tell(*scheduler_, interrupt_message{});
+                       if (!interrupt_sent_ && company_ && interrupted())
+                         send_interrupt();
                      });
 }
 
@@ -79,6 +78,14 @@ void audience::throw_failure() const {
     throw_error(failure_->kind, failure_->text);
   if (lost_ && !report_)
     throw state_lost_error(lost_->cause);
+}
+
+void audience::send_interrupt() {
+  interrupt_sent_ = true;
+  if (company_->keeper)
+    tell(company_->keeper, interrupt_message{});
+  else
+    tell(company_->scheduler, interrupt_message{});
 }
 
 /// The first failure is the cause; others follow from it.

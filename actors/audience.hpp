@@ -38,6 +38,7 @@ public:
 
 private:
   void receive_one();
+  void send_interrupt();
   void note_failure(const failure_message& in);
   void note_down(const caf::down_msg& in);
   bool interrupted() const;
@@ -46,7 +47,7 @@ private:
   caf::scoped_actor self_;
   const run_options& options_;
   watched_actors members_;
-  std::optional<scheduler_actor> scheduler_;
+  std::optional<company> company_;
   std::optional<run_finished> report_;
   std::optional<failure_message> failure_;
   std::optional<state_lost> lost_;

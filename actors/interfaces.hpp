@@ -27,9 +27,10 @@ using stage_actor =
                      caf::reacts_to<step_opening>,           // begin a step
                      caf::reacts_to<step_decision>,          // end it: apply the optimizer
                      caf::reacts_to<send_again>,             // messages may be lost: send all again
-                     caf::reacts_to<digest_request>,    // after the last step: answer the scheduler with digest_report
-                     caf::reacts_to<successor_message>, // another rank lives again: send again what it needs
-                     caf::reacts_to<run_next_message>,  // to itself: one action, so that messages are seen between two
+                     caf::reacts_to<digest_request>, // after the last step: answer the scheduler with digest_report
+                     caf::reacts_to<scheduler_successor>, // the scheduler lives again: tell it what it needs
+                     caf::reacts_to<successor_message>,   // another rank lives again: send again what it needs
+                     caf::reacts_to<run_next_message>, // to itself: one action, so that messages are seen between two
                      caf::reacts_to<reconsider_message>>; // to itself, later: an action may overtake by now
                                                           // actions
 
@@ -67,10 +68,14 @@ using store_actor =
                      caf::reacts_to<run_given_up>,      // at the end: the run has failed
                      caf::reacts_to<layer_part_taken>>; // at a worker: go on, or give up
 
-/// Keeps the ranks: watches them, holds their snapshots in memory, and starts them again when they die.
-using keeper_actor = caf::typed_actor<caf::reacts_to<introduction>, // begins to watch the ranks
+/// Keeps the ranks and the scheduler: watches them, holds their snapshots and its books in memory, and starts them
+/// again when they die.
+using keeper_actor = caf::typed_actor<caf::reacts_to<introduction>, // begins to watch them
                                       caf::reacts_to<rank_snapshot>,
-                                      caf::reacts_to<rank_failed>,           // a rank is about to end
+                                      caf::reacts_to<rank_failed>,      // a rank is about to end
+                                      caf::reacts_to<scheduler_failed>, // the same of the scheduler
+                                      caf::reacts_to<books_message>,
+                                      caf::reacts_to<interrupt_message>,     // for the scheduler
                                       caf::reacts_to<restart_order>,         // the scheduler's answer to rank_lost
                                       caf::reacts_to<run_given_up>,          // or this: save what is kept
                                       caf::reacts_to<recovery_line_message>, // older snapshots are not needed

@@ -11,11 +11,14 @@ namespace {
 
 using self_pointer = keeper_actor::stateful_pointer<keeper_actor_state>;
 
-void watch_all(self_pointer self, const company& everyone) {
+void watch_all(self_pointer self, const run_setup& setup, const company& everyone) {
   keeper_actor_state& state = self->state;
+  const faults_spec& faults = setup.spec.faults;
   state.everyone = everyone;
   state.lives.assign(everyone.ranks.size(), 1);
-  state.alive = everyone.ranks.size();
+  state.scheduler_policy = restart_policy::of_scheduler(faults.max_restarts, faults.restart_window_seconds);
+  state.alive = everyone.ranks.size() + 1;
+  self->monitor(everyone.scheduler);
   for (const stage_actor& rank : everyone.ranks)
     self->monitor(rank);
 }
@@ -25,22 +28,91 @@ void end_if_alone(self_pointer self) {
     self->quit();
 }
 
-void note_death(self_pointer self, const run_setup& setup, const caf::actor_addr& who) {
+void note_rank_death(self_pointer self, std::uint32_t rank, double now) {
+  keeper_actor_state& state = self->state;
+  const auto cause = state.causes.extract(rank);
+  const std::string what =
+      cause.empty() ? "rank " + std::to_string(rank) + " ended before the run did" : cause.mapped();
+  state.lost[rank] = {rank, state.lives[rank], what, now, now};
+  post(self, state.everyone.scheduler, state.lost[rank]);
+}
+
+void give_up(self_pointer self, const run_given_up& in) {
+  const keeper_actor_state& state = self->state;
+  run_given_up told = in;
+  for (std::uint32_t rank = 0; rank < state.lives.size(); ++rank)
+    if (const auto kept = state.shelf.find(rank, in.steps_done))
+      told.kept.push_back(kept);
+  post(self, state.everyone.store, std::move(told));
+}
+
+/// A new scheduler has its predecessor's books; what that one may not have heard any more it is told again.
+void tell_all_again(self_pointer self) {
+  const keeper_actor_state& state = self->state;
+  const scheduler_actor& next = state.everyone.scheduler;
+  if (state.interrupted)
+    post(self, next, interrupt_message{});
+  for (const auto& [rank, lost] : state.lost)
+    post(self, next, lost);
+  for (std::uint32_t rank = 0; state.books != nullptr && rank < state.lives.size(); ++rank)
+    if (const auto kept = state.shelf.find(rank, state.books->newest_generation))
+      post(self, next, snapshot_kept{rank, kept->source_incarnation, kept->steps_done});
+}
+
+void introduce_scheduler(self_pointer self) {
+  const keeper_actor_state& state = self->state;
+  const auto shown_to_others = state.how.shown_to_others(state.everyone);
+  post(self, state.everyone.scheduler, introduction{shown_to_others});
+  post(self, state.everyone.store, introduction{shown_to_others});
+  tell_all_again(self);
+  const auto shown_to_ranks = state.how.shown_to_ranks(state.everyone);
+  const std::uint64_t line = state.books == nullptr ? 0 : state.books->recovery_line;
+  for (std::uint32_t rank = 0; rank < state.lives.size(); ++rank)
+    post(self, state.everyone.ranks[rank], scheduler_successor{{state.lives[rank], line, rank}, shown_to_ranks});
+}
+
+void restart_scheduler(self_pointer self, const std::string& cause, double now) {
+  keeper_actor_state& state = self->state;
+  if (!state.scheduler_policy->allows(0, now)) {
+    state.given_up = true;
+    return give_up(self, {.steps_done = state.books == nullptr ? 0 : state.books->recovery_line,
+                          .cause = state.scheduler_policy->refusal(0, cause)});
+  }
+  state.everyone.scheduler =
+      state.how.spawn_scheduler({++state.scheduler_life, state.books, cause, now, keeper_actor(self)});
+  self->monitor(state.everyone.scheduler);
+  ++state.alive;
+  introduce_scheduler(self);
+}
+
+void note_scheduler_death(self_pointer self, const run_setup& setup, const observer& watcher) {
+  const std::string said = std::exchange(self->state.scheduler_cause, {});
+  const std::string cause = said.empty() ? "the scheduler ended before the run did" : said;
+  if (setup.spec.faults.snapshot_every == 0)
+    tell(watcher, failure_message{error_kind::run, cause});
+  else
+    restart_scheduler(self, cause, setup.clock());
+}
+
+void note_death(self_pointer self, const run_setup& setup, const observer& watcher, const caf::actor_addr& who) {
   keeper_actor_state& state = self->state;
   --state.alive;
   if (state.given_up)
     return end_if_alone(self);
+  if (state.everyone.scheduler.address() == who)
+    return note_scheduler_death(self, setup, watcher);
   const auto found =
       std::ranges::find_if(state.everyone.ranks, [&](const stage_actor& one) { return one.address() == who; });
-  if (found == state.everyone.ranks.end())
-    return;
-  const auto rank = static_cast<std::uint32_t>(found - state.everyone.ranks.begin());
-  const auto cause = state.causes.extract(rank);
-  const double now = setup.clock();
-  post(self, state.everyone.scheduler,
-       rank_lost{rank, state.lives[rank],
-                 cause.empty() ? "rank " + std::to_string(rank) + " ended before the run did" : cause.mapped(), now,
-                 now});
+  if (found != state.everyone.ranks.end())
+    note_rank_death(self, static_cast<std::uint32_t>(found - state.everyone.ranks.begin()), setup.clock());
+}
+
+void note_failure(self_pointer self, const observer& watcher, const scheduler_failed& in) {
+  if (in.what.kind != error_kind::run) {
+    self->state.given_up = true;
+    tell(watcher, in.what);
+  } else
+    self->state.scheduler_cause = in.what.text;
 }
 
 /// What a rank's own fault is, and would come again, ends the run.
@@ -73,29 +145,22 @@ void restart(self_pointer self, const run_setup& setup, const restart_order& in)
   const stage_actor next = state.how.spawn(start_of(state, setup, in), caf::actor_cast<observer>(keeper_actor(self)));
   self->monitor(next);
   ++state.alive;
+  state.lost.erase(in.rank);
   state.lives[in.rank] = in.birth.life;
   state.everyone.ranks[in.rank] = next;
-  post(self, state.everyone.scheduler, introduction{state.how.shown_to_others(state.everyone)});
   const auto shown = state.how.shown_to_ranks(state.everyone);
-  post(self, next, introduction{shown}); // before others hear of it and send it something
+  post(self, next, introduction{shown}); // before anybody else can write to it
+  post(self, state.everyone.scheduler, introduction{state.how.shown_to_others(state.everyone)});
   for (std::uint32_t rank = 0; rank < state.everyone.ranks.size(); ++rank)
     if (rank != in.rank)
       post(self, state.everyone.ranks[rank], successor_message{{in.rank, in.birth.life}, shown});
-}
-
-void give_up(self_pointer self, const run_given_up& in) {
-  const keeper_actor_state& state = self->state;
-  run_given_up told = in;
-  for (std::uint32_t rank = 0; rank < state.lives.size(); ++rank)
-    if (const auto kept = state.shelf.find(rank, in.steps_done))
-      told.kept.push_back(kept);
-  post(self, state.everyone.store, std::move(told));
 }
 
 void dismiss(self_pointer self) {
   self->state.given_up = self->state.dismissing = true;
   for (const stage_actor& rank : self->state.everyone.ranks)
     caf::anon_send_exit(rank, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(self->state.everyone.scheduler, caf::exit_reason::user_shutdown);
   end_if_alone(self);
 }
 
@@ -105,14 +170,21 @@ keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, co
                                    const observer& watcher) {
   guard(self, watcher, "the keeper");
   self->state.how = how;
-  self->set_down_handler([self, setup](const caf::down_msg& in) {
+  self->set_down_handler([self, setup, watcher](const caf::down_msg& in) {
     const handler_scope scope(self->ctrl());
-    note_death(self, *setup, in.source);
+    note_death(self, *setup, watcher, in.source);
   });
   return {
-      on<introduction>(self, [self](const introduction& in) { watch_all(self, *in.everyone); }),
+      on<introduction>(self, [self, setup](const introduction& in) { watch_all(self, *setup, *in.everyone); }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { put(self, in); }),
       on<rank_failed>(self, [self, watcher](const rank_failed& in) { note_failure(self, watcher, in); }),
+      on<scheduler_failed>(self, [self, watcher](const scheduler_failed& in) { note_failure(self, watcher, in); }),
+      on<books_message>(self, [self](const books_message& in) { self->state.books = in.books; }),
+      on<interrupt_message>(self,
+                            [self](const interrupt_message& in) {
+                              self->state.interrupted = true;
+                              post(self, self->state.everyone.scheduler, in);
+                            }),
       on<restart_order>(self, [self, setup](const restart_order& in) { restart(self, *setup, in); }),
       on<run_given_up>(self, [self](const run_given_up& in) { give_up(self, in); }),
       on<recovery_line_message>(self,

@@ -1,14 +1,18 @@
 // The keeper actor: watches the ranks of this process, holds their snapshots in memory, and starts them again when the
-// scheduler says so.
+// scheduler says so. It watches the scheduler, too, holds its books, and starts it again by itself.
 #pragma once
 
 #include "actors/interfaces.hpp"
+#include "actors/scheduler.hpp"
 #include "actors/stage.hpp"
+#include "runtime/recovery/restart_policy.hpp"
 #include "runtime/recovery/snapshot_shelf.hpp"
 
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +24,8 @@ using company_view = std::function<std::shared_ptr<const company>(const company&
 struct keeper_setup {
   /// Makes an actor for a rank; it begins with its introduction.
   std::function<stage_actor(const stage_start&, const observer&)> spawn;
+  /// The same of the scheduler.
+  std::function<scheduler_actor(const scheduler_start&)> spawn_scheduler;
   company_view shown_to_ranks;
   company_view shown_to_others;
 };
@@ -31,6 +37,12 @@ struct keeper_actor_state {
   snapshot_shelf shelf;
   std::vector<incarnation> lives;              ///< by rank
   std::map<std::uint32_t, std::string> causes; ///< by rank: of the death that is about to be noticed
+  std::map<std::uint32_t, rank_lost> lost;     ///< by rank: deaths that the scheduler has not answered yet
+  incarnation scheduler_life = 1;
+  std::optional<restart_policy> scheduler_policy;
+  std::string scheduler_cause;                  ///< of its death that is about to be noticed
+  std::shared_ptr<const scheduler_books> books; ///< null: it has not begun
+  bool interrupted = false;
   std::size_t alive = 0;
   bool given_up = false;   ///< the run ends: nobody is started again
   bool dismissing = false; ///< and the ranks were told to

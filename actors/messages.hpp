@@ -2,6 +2,7 @@
 // (runtime/traffic.hpp). Within one process a message is handed over by pointer: its tensors are shared, never copied.
 #pragma once
 
+#include "runtime/recovery/scheduler_books.hpp"
 #include "runtime/report.hpp"
 #include "runtime/traffic.hpp"
 #include "runtime/wire/control.hpp"
@@ -19,7 +20,7 @@ struct introduction {
   std::shared_ptr<const company> everyone;
 };
 
-/// To the scheduler: the user wants the run to end after the step in flight.
+/// To the scheduler, by way of its keeper if it has one: the user wants the run to end after the step in flight.
 struct interrupt_message {};
 
 /// Rank to itself: do the next thing that is due.
@@ -38,13 +39,29 @@ struct rank_failed {
   failure_message what;
 };
 
+/// The same of the scheduler.
+struct scheduler_failed {
+  failure_message what;
+};
+
+/// Scheduler to keeper: what a new scheduler goes on from.
+struct books_message {
+  std::shared_ptr<const scheduler_books> books;
+};
+
+/// Keeper to a rank: there is a new scheduler, here, and it knows nothing that the rank does not tell it again.
+struct scheduler_successor {
+  send_again what;
+  std::shared_ptr<const company> everyone;
+};
+
 /// Keeper to a rank that lives: another one lives again, and this is where.
 struct successor_message {
   rank_restarted what;
   std::shared_ptr<const company> everyone;
 };
 
-/// The observer to the keeper: end all ranks, then yourself.
+/// The observer to the keeper: end all that you keep, then yourself.
 struct dismiss_ranks {};
 
 /// Recorder to the observer: the run is over.
@@ -98,6 +115,9 @@ CAF_ADD_TYPE_ID(troupe, (troupe::recovery_line_message))
 CAF_ADD_TYPE_ID(troupe, (troupe::rank_recovered))
 CAF_ADD_TYPE_ID(troupe, (troupe::send_again))
 CAF_ADD_TYPE_ID(troupe, (troupe::look_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::scheduler_failed))
+CAF_ADD_TYPE_ID(troupe, (troupe::books_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::scheduler_successor))
 CAF_END_TYPE_ID_BLOCK(troupe)
 
 // CAF serializes none of these: what leaves the process is written by a link (actors/network), in the form of
@@ -145,3 +165,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::recovery_line_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rank_recovered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::send_again)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::look_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_failed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::books_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_successor)

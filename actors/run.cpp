@@ -55,12 +55,15 @@ company spawn_company(caf::actor_system& system, const setup_ptr& setup, const o
   const auto spawn_rank = [&system, setup](const stage_start& start, const observer& kept_by) {
     return system.spawn(stage, setup, start, kept_by);
   };
-  const keeper_setup how{spawn_rank, view, view};
+  const auto spawn_scheduler = [&system, setup, watcher](const scheduler_start& start) {
+    return system.spawn(scheduler, setup, start, watcher);
+  };
+  const keeper_setup how{spawn_rank, spawn_scheduler, view, view};
   everyone.keeper = placement == side_actors::own_threads ? system.spawn<caf::detached>(keeper, setup, how, watcher)
                                                           : system.spawn(keeper, setup, how, watcher);
   for (std::uint32_t rank = 0; rank < setup->pipeline.ranks(); ++rank)
     everyone.ranks.push_back(spawn_rank({.rank = rank}, caf::actor_cast<observer>(everyone.keeper)));
-  everyone.scheduler = system.spawn(scheduler, setup, watcher);
+  everyone.scheduler = spawn_scheduler({.keeper = everyone.keeper});
   if (placement == side_actors::own_threads) {
     everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
     everyone.store = system.spawn<caf::detached>(store, setup, checkpoint_route::shared, watcher);

@@ -23,13 +23,34 @@ void dispatch(self_pointer self, coordinator_output&& output) {
           post(self, everyone.keeper, std::forward<decltype(one)>(one));
         else if constexpr (std::is_same_v<type, part_lost>)
           post(self, everyone.store, one);
+        else if constexpr (std::is_same_v<type, failure_message>)
+          tell(self->state.watcher, std::forward<decltype(one)>(one));
         else
           post(self, everyone.recorder, std::forward<decltype(one)>(one));
       },
       std::move(output));
 }
 
+/// A fault that the run makes itself: it strikes before the opening, and all that goes with it, is sent.
+void strike(self_pointer self, const coordinator_outputs& outputs) {
+  for (const coordinator_output& one : outputs)
+    if (const auto* const order = std::get_if<rank_order>(&one))
+      if (const auto* const opening = std::get_if<step_opening>(&order->what);
+          opening != nullptr && self->state.chaos.due(opening->at.step))
+        throw run_error("the scheduler was killed by chaos");
+}
+
+void keep_books(self_pointer self) {
+  if (!self->state.keeper)
+    return;
+  if (auto books = self->state.coordinator->changed_books())
+    post(self, self->state.keeper, books_message{std::move(books)});
+}
+
+/// The keeper gets the books with what is sent: a scheduler dies between two handlers, or before it sends anything.
 void send(self_pointer self, coordinator_outputs outputs) {
+  strike(self, outputs);
+  keep_books(self);
   for (coordinator_output& output : outputs)
     dispatch(self, std::move(output));
 }
@@ -59,12 +80,38 @@ void meet(self_pointer self, const std::shared_ptr<const company>& everyone) {
     look_later(self);
 }
 
+void interrupt(self_pointer self) {
+  self->state.coordinator->interrupt();
+  keep_books(self);
+}
+
+/// What a handler throws is told to who starts the scheduler again, or ends the run.
+void watch_over(self_pointer self, const keeper_actor& keeper, const observer& watcher) {
+  if (!keeper)
+    return guard(self, watcher, "the scheduler");
+  self->set_exception_handler([keeper](std::exception_ptr& thrown) -> caf::error {
+    tell(keeper, scheduler_failed{describe_failure(thrown, "the scheduler")});
+    return caf::exit_reason::unhandled_exception;
+  });
+}
+
+std::vector<chaos_event> chaos_of(const run_setup& setup) {
+  return resolve_chaos(parse_chaos(setup.spec.faults.chaos),
+                       chaos_run_of(setup.spec, setup.pipeline, setup.first_step()));
+}
+
 } // namespace
 
-scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& setup, const observer& watcher) {
-  guard(self, watcher, "the scheduler");
+scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& setup, const scheduler_start& start,
+                                         const observer& watcher) {
+  watch_over(self, start.keeper, watcher);
+  self->state.watcher = watcher;
+  self->state.keeper = start.keeper;
+  self->state.chaos = scheduler_chaos(chaos_of(*setup), start.life);
   self->state.coordinator.emplace(
-      coordinator_setup{&setup->spec, &setup->pipeline, setup->data, setup->first_step(), setup->clock});
+      coordinator_setup{&setup->spec, &setup->pipeline, setup->data, setup->first_step(), setup->clock, start.books});
+  if (start.life > 1)
+    self->state.coordinator->note_own_recovery(start.cause, start.noticed);
   return {
       on<introduction>(self, [self](const introduction& in) { meet(self, in.everyone); }),
       accepting<rank_ready>(self),
@@ -78,7 +125,7 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
       accepting<snapshot_kept>(self),
       accepting<snapshot_lost>(self),
       on<look_message>(self, [self](const look_message&) { look(self); }),
-      on<interrupt_message>(self, [self](const interrupt_message&) { self->state.coordinator->interrupt(); }),
+      on<interrupt_message>(self, [self](const interrupt_message&) { interrupt(self); }),
   };
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/interfaces.hpp"
+#include "runtime/faults/chaos_queries.hpp"
 #include "runtime/recovery/stall_watch.hpp"
 #include "runtime/step_coordinator.hpp"
 
@@ -14,9 +15,21 @@ struct scheduler_actor_state {
   std::optional<step_coordinator> coordinator;
   std::shared_ptr<const company> everyone;
   stall_watch stalls;
+  scheduler_chaos chaos;
+  keeper_actor keeper; ///< who starts it again; null: nobody
+  observer watcher;
+};
+
+/// One life of the scheduler.
+struct scheduler_start {
+  incarnation life = 1;
+  std::shared_ptr<const scheduler_books> books = {}; ///< of its predecessor; null: the run begins
+  std::string cause = {};                            ///< of its predecessor's death
+  double noticed = 0.0;                              ///< that death, in seconds of the run's clock
+  keeper_actor keeper = {};                          ///< who starts it again; null: nobody
 };
 
 scheduler_actor::behavior_type scheduler(scheduler_actor::stateful_pointer<scheduler_actor_state> self,
-                                         const setup_ptr& setup, const observer& watcher);
+                                         const setup_ptr& setup, const scheduler_start& start, const observer& watcher);
 
 } // namespace troupe

@@ -143,6 +143,12 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, cons
                        send(self, self->state.runner->accept(in));
                        run_when_due(self);
                      }),
+      on<scheduler_successor>(self,
+                              [self](const scheduler_successor& in) {
+                                self->state.everyone = in.everyone;
+                                send(self, self->state.runner->accept(in.what));
+                                run_when_due(self);
+                              }),
       on<successor_message>(self,
                             [self](const successor_message& in) {
                               self->state.everyone = in.everyone;

@@ -30,6 +30,8 @@ void tell_both(self_pointer self, const News& news) {
 }
 
 void announce(self_pointer self, const checkpoint_news& news) {
+  if (!std::holds_alternative<std::monostate>(news))
+    self->state.last_news = news;
   if (const auto* done = std::get_if<checkpoint_committed>(&news))
     tell_both(self, *done);
   if (const auto* failed = std::get_if<checkpoint_failed>(&news)) {
@@ -122,6 +124,15 @@ void save(self_pointer self, const run_given_up& in) {
     announce(self, self->state.collector->add(*kept));
 }
 
+/// A new scheduler may not have heard what its predecessor was told.
+void meet(self_pointer self, const std::shared_ptr<const company>& everyone) {
+  self->state.everyone = everyone;
+  if (const auto* done = std::get_if<checkpoint_committed>(&self->state.last_news))
+    post(self, everyone->scheduler, *done);
+  if (const auto* failed = std::get_if<checkpoint_failed>(&self->state.last_news))
+    post(self, everyone->scheduler, *failed);
+}
+
 } // namespace
 
 store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state> self, const setup_ptr& setup,
@@ -130,7 +141,7 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state
   self->state.route = route;
   self->state.collector.emplace(setup->spec, *setup->family, setup->pipeline, setup->options->disk);
   return {
-      on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),
+      on<introduction>(self, [self](const introduction& in) { meet(self, in.everyone); }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { announce(self, self->state.collector->add(in)); }),
       on<layer_part>(self,
                      [self, watcher](const layer_part& in) {

@@ -17,6 +17,7 @@ struct store_actor_state {
   std::uint64_t opened_steps = 0; ///< steps done of the newest checkpoint whose directory is there for workers
   checkpoint_route route = checkpoint_route::shared;
   std::optional<run_given_up> ending; ///< the run ends when this checkpoint is over
+  checkpoint_news last_news;
   std::deque<part_written> turns; ///< through the coordinator: ranks that have asked; the first one sends its layers
 };
 

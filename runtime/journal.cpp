@@ -57,6 +57,7 @@ void journal::go_on_from(const run_report& before) {
   std::ranges::copy_if(before.skipped_steps, std::back_inserter(report_.skipped_steps), until_here);
   report_.failed_checkpoints = before.failed_checkpoints;
   report_.recoveries = before.recoveries;
+  report_.scheduler_recoveries = before.scheduler_recoveries;
   report_.returns = before.returns;
 }
 
@@ -230,6 +231,8 @@ run_report journal::finish() {
   report_.optimizer_sha256 = end_->optimizer_sha256;
   report_.interrupted = end_->interrupted;
   report_.recoveries.insert(report_.recoveries.end(), end_->recoveries.begin(), end_->recoveries.end());
+  report_.scheduler_recoveries.insert(report_.scheduler_recoveries.end(), end_->scheduler_recoveries.begin(),
+                                      end_->scheduler_recoveries.end());
   for (std::uint32_t rank = 0; rank < batches_per_step(); ++rank)
     report_.ranks.push_back({rank, "local", setup_.pipeline->stages_of(rank), end_->usage[rank]});
   if (setup_.pipeline != nullptr)

@@ -86,6 +86,11 @@ json return_to_json(const run_return& one) {
   return {{"from_step", one.from_step}, {"to_step", one.to_step}, {"cause", one.cause}, {"seconds", one.seconds}};
 }
 
+json scheduler_recovery_to_json(const scheduler_recovery& one) {
+  constexpr double milliseconds = 1e3; // in a second
+  return {{"step", one.step + 1}, {"cause", one.cause}, {"resumed_ms", (one.resumed - one.noticed) * milliseconds}};
+}
+
 json stage_to_json(const stage_report& stage) {
   return {{"stage", stage.stage},
           {"rank", stage.rank},
@@ -145,33 +150,34 @@ std::string to_json(const run_report& report, const std::string& version) {
   // An emulated run has no weights and no losses: what stands for them would look like a result.
   const bool emulated = report.spec.pipeline.emulated();
   const auto result_only = [&](const auto& value) { return emulated ? json(nullptr) : json(value); };
-  const json document = {{"version", version},
-                         {"emulated", emulated},
-                         {"weights_sha256", result_only(report.weights_sha256)},
-                         {"optimizer_sha256", result_only(report.optimizer_sha256)},
-                         {"schedule", report.schedule},
-                         {"interrupted", report.interrupted},
-                         {"tokens_per_second", report.tokens_per_second},
-                         {"model_flops_per_second", report.model_flops_per_second},
-                         {"bubble_fraction", optional_to_json(report.bubble_fraction)},
-                         {"predicted_bubble_fraction", optional_to_json(report.predicted_bubble_fraction)},
-                         {"span_seconds", optional_to_json(report.span_seconds)},
-                         {"runtime_seconds_per_action", optional_to_json(report.runtime_seconds_per_action)},
-                         {"first_step", report.first_step},
-                         {"losses", result_only(report.losses)},
-                         {"gradient_norms", result_only(report.gradient_norms)},
-                         {"validations", list_to_json(report.validations,
-                                                      [](const validation_point& one) {
-                                                        return json{{"step", one.step}, {"loss", one.loss}};
-                                                      })},
-                         {"failed_checkpoints", list_to_json(report.failed_checkpoints, failed_to_json)},
-                         {"step_seconds", report.step_seconds},
-                         {"skipped_steps", list_to_json(report.skipped_steps, skipped_to_json)},
-                         {"ranks", list_to_json(report.ranks, rank_to_json)},
-                         {"stages", list_to_json(report.stages, stage_to_json)},
-                         {"recoveries", list_to_json(report.recoveries, recovery_to_json)},
-                         {"returns", list_to_json(report.returns, return_to_json)},
-                         {"spec", spec_to_json(report.spec)}};
+  const json document = {
+      {"version", version},
+      {"emulated", emulated},
+      {"weights_sha256", result_only(report.weights_sha256)},
+      {"optimizer_sha256", result_only(report.optimizer_sha256)},
+      {"schedule", report.schedule},
+      {"interrupted", report.interrupted},
+      {"tokens_per_second", report.tokens_per_second},
+      {"model_flops_per_second", report.model_flops_per_second},
+      {"bubble_fraction", optional_to_json(report.bubble_fraction)},
+      {"predicted_bubble_fraction", optional_to_json(report.predicted_bubble_fraction)},
+      {"span_seconds", optional_to_json(report.span_seconds)},
+      {"runtime_seconds_per_action", optional_to_json(report.runtime_seconds_per_action)},
+      {"first_step", report.first_step},
+      {"losses", result_only(report.losses)},
+      {"gradient_norms", result_only(report.gradient_norms)},
+      {"validations", list_to_json(report.validations,
+                                   [](const validation_point& one) {
+                                     return json{{"step", one.step}, {"loss", one.loss}};
+                                   })},
+      {"failed_checkpoints", list_to_json(report.failed_checkpoints, failed_to_json)},
+      {"step_seconds", report.step_seconds},
+      {"skipped_steps", list_to_json(report.skipped_steps, skipped_to_json)},
+      {"ranks", list_to_json(report.ranks, rank_to_json)},
+      {"stages", list_to_json(report.stages, stage_to_json)},
+      {"recoveries", list_to_json(report.recoveries, recovery_to_json)},
+      {"scheduler_recoveries", list_to_json(report.scheduler_recoveries, scheduler_recovery_to_json)},
+      {"spec", spec_to_json(report.spec)}};
   // Names of nodes and files may be any bytes; JSON is UTF-8. nlohmann writes the shortest digits that give a double
   // back.
   constexpr int indent = 2;

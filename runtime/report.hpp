@@ -71,6 +71,7 @@ struct run_report {
   bool interrupted = false;
   std::vector<rank_recovery> recoveries; ///< in the order in which deaths were noticed
   std::vector<run_return> returns;
+  std::vector<scheduler_recovery> scheduler_recoveries;
   run_spec spec;
 };
 

@@ -13,6 +13,23 @@ namespace troupe {
 
 namespace {
 
+scheduler_books first_books(const coordinator_setup& setup) {
+  const std::size_t ranks = setup.pipeline->ranks();
+  const faults_spec& faults = setup.spec->faults;
+  return {.steps_done = setup.steps_done,
+          .recovery_line = setup.steps_done,
+          .newest_generation = setup.steps_done,
+          .history = {},
+          .lives = std::vector<incarnation>(ranks, 1),
+          .births = std::vector<std::uint64_t>(ranks, setup.steps_done),
+          .usage = std::vector<rank_usage>(ranks),
+          .former_usage = std::vector<rank_usage>(ranks),
+          .policy = restart_policy(setup.pipeline->ranks(), faults.max_restarts, faults.restart_window_seconds),
+          .recoveries = {},
+          .recovering = {},
+          .scheduler_recoveries = {}};
+}
+
 bool all_of(const std::vector<bool>& flags) {
   return std::ranges::all_of(flags, [](bool set) { return set; });
 }
@@ -20,29 +37,30 @@ bool all_of(const std::vector<bool>& flags) {
 } // namespace
 
 step_coordinator::step_coordinator(coordinator_setup setup)
-    : setup_(std::move(setup)), last_step_(final_step(*setup_.spec)), lives_(setup_.pipeline->ranks(), 1),
-      ready_(lives_.size()), usage_(lives_.size()), former_usage_(lives_.size()), steps_done_(setup_.steps_done),
-      recovery_line_(steps_done_), newest_generation_(steps_done_), kept_(lives_.size(), steps_done_),
-      policy_(setup_.pipeline->ranks(), setup_.spec->faults.max_restarts, setup_.spec->faults.restart_window_seconds),
-      digested_(lives_.size()) {
+    : setup_(std::move(setup)), last_step_(final_step(*setup_.spec)),
+      books_(setup_.books == nullptr ? first_books(setup_) : *setup_.books), ready_(books_.lives.size()),
+      kept_(books_.lives.size(), books_.recovery_line), digested_(books_.lives.size()) {
   const plan& pipeline = *setup_.pipeline;
   for (std::uint32_t copy = 0; copy < pipeline.order.copies(); ++copy) {
     tokens_.push_back({.rank = pipeline.rank_of(0, copy), .copy = copy});
     targets_.push_back({.rank = pipeline.rank_of(pipeline.order.stages() - 1, copy), .copy = copy});
   }
-  for (std::uint32_t rank = 0; rank < lives_.size(); ++rank)
-    rewind(rank, steps_done_);
+  for (std::uint32_t rank = 0; rank < books_.lives.size(); ++rank)
+    rewind(rank);
+  for (const begun_step& step : books_.history)
+    if (!step.closed)
+      gather(step);
 }
 
 void step_coordinator::expect_rank(std::uint32_t rank) const {
-  if (rank >= lives_.size())
+  if (rank >= books_.lives.size())
     throw protocol_error("scheduler: found a message from rank " + std::to_string(rank) + ", expected a rank below " +
-                         std::to_string(lives_.size()));
+                         std::to_string(books_.lives.size()));
 }
 
 bool step_coordinator::is_current(std::uint32_t rank, incarnation life) const {
   expect_rank(rank);
-  return lives_[rank] == life;
+  return books_.lives[rank] == life;
 }
 
 /// A rank has the first stage of at most one copy, and the last stage of at most one.
@@ -60,6 +78,10 @@ bool step_coordinator::grant(std::uint32_t rank, const credit_totals& credit) {
   return grew;
 }
 
+void step_coordinator::interrupt() {
+  write().interrupted = true;
+}
+
 std::uint32_t step_coordinator::microbatches_of(pass_mode mode) const {
   return mode == pass_mode::train ? setup_.spec->training.microbatches : setup_.spec->validation.microbatches;
 }
@@ -75,28 +97,27 @@ coordinator_outputs step_coordinator::accept(const rank_ready& in) {
     return out;
   if (ready_[in.rank]) // it says so again, and what credit it has given
     return accept(credit_message{in.rank, in.source_incarnation, in.credit});
-  if (in.steps_done != kept_[in.rank])
+  if (in.steps_done != books_.births[in.rank])
     throw protocol_error("rank " + std::to_string(in.rank) + ": found a state after " + std::to_string(in.steps_done) +
-                         " steps, expected one after " + std::to_string(kept_[in.rank]));
+                         " steps, expected one after " + std::to_string(books_.births[in.rank]));
   ready_[in.rank] = true;
   note_progress();
   grant(in.rank, in.credit);
-  if (const auto back = recovering_.find(in.rank); back != recovering_.end())
-    recoveries_[back->second].resumed = setup_.clock();
-  if (phase_ != phase::gathering_ranks) {
+  note_resumed(in.rank);
+  if (books_.phase != run_phase::gathering_ranks) {
     tell_again(in.rank, out);
     inject(out);
   } else if (!all_of(ready_))
     return out;
-  else if (steps_done_ >= last_step_)
+  else if (books_.steps_done >= last_step_)
     request_digests(out);
   else
-    open({steps_done_, pass_mode::train}, out);
+    open({books_.steps_done, pass_mode::train}, out);
   return out;
 }
 
 step_opening step_coordinator::opening_of(const begun_step& step) const {
-  return {.at = step.at, .end = step.end, .recovery_line = recovery_line_};
+  return {.at = step.at, .end = step.end, .recovery_line = books_.recovery_line};
 }
 
 coordinator_outputs step_coordinator::accept(const credit_message& in) {
@@ -130,8 +151,8 @@ coordinator_outputs step_coordinator::accept(const step_report& in) {
     return out;
   step->reported[in.rank] = true;
   note_progress();
-  usage_[in.rank] = in.usage;
-  note_progress_of(in, out);
+  books_.usage[in.rank] = in.usage;
+  note_caught_up(in, out);
   for (const stage_squares& stage : in.squares)
     step->squares[stage.stage] = stage.squares;
   step->sightings.insert(step->sightings.end(), in.sightings.begin(), in.sightings.end());
@@ -141,7 +162,7 @@ coordinator_outputs step_coordinator::accept(const step_report& in) {
 
 coordinator_outputs step_coordinator::accept(const checkpoint_committed& in) {
   coordinator_outputs out;
-  if (in.steps_done == checkpoint_in_flight_)
+  if (in.steps_done == books_.checkpoint_in_flight)
     go_on_after_checkpoint(out);
   return out;
 }
@@ -149,34 +170,45 @@ coordinator_outputs step_coordinator::accept(const checkpoint_committed& in) {
 /// What was to be saved is not: a run that is interrupted in the validation after it does not end there.
 coordinator_outputs step_coordinator::accept(const checkpoint_failed& in) {
   coordinator_outputs out;
-  if (in.steps_done != checkpoint_in_flight_)
+  if (in.steps_done != books_.checkpoint_in_flight)
     return out;
-  last_snapshot_ = 0;
+  write().last_snapshot = 0;
   go_on_after_checkpoint(out);
   return out;
 }
 
 void step_coordinator::go_on_after_checkpoint(coordinator_outputs& out) {
-  checkpoint_in_flight_ = 0;
+  write().checkpoint_in_flight = 0;
   note_progress();
   close_complete_steps(out);
   finish_if_complete(out);
 }
 
 void step_coordinator::open(const step_id& at, coordinator_outputs& out) {
-  phase_ = phase::in_step;
-  open_step& step = open_.emplace_back();
-  step.at = at;
-  step.opened = setup_.clock();
-  step.losses.assign(microbatches_of(at.mode), std::nullopt);
-  step.reported.assign(lives_.size(), false);
-  if (setup_.pipeline->order.asynchronous && at.mode == pass_mode::train && !interrupted_ &&
-      may_carry_on(*setup_.spec, at.step + 1) && !snapshot_due(*setup_.spec, true, at.step + 1))
-    step.end = step_end::carry_on;
-  history_.push_back({.at = at, .end = step.end, .decision = {}});
-  to_all(opening_of(history_.back()), out);
+  scheduler_books& books = write();
+  books.phase = run_phase::in_step;
+  const begun_step& begun =
+      books.history.emplace_back(begun_step{.at = at, .end = end_of(at), .opened = setup_.clock()});
+  gather(begun);
+  to_all(opening_of(begun), out);
   open_successors(out);
   inject(out);
+}
+
+step_end step_coordinator::end_of(const step_id& at) const {
+  const bool carries_on = setup_.pipeline->order.asynchronous && at.mode == pass_mode::train && !books_.interrupted &&
+                          may_carry_on(*setup_.spec, at.step + 1) && !snapshot_due(*setup_.spec, true, at.step + 1);
+  return carries_on ? step_end::carry_on : step_end::flush;
+}
+
+/// From here on the step's losses and reports are taken in.
+void step_coordinator::gather(const begun_step& begun) {
+  open_step& step = open_.emplace_back();
+  step.at = begun.at;
+  step.end = begun.end;
+  step.opened = begun.opened;
+  step.losses.assign(microbatches_of(begun.at.mode), std::nullopt);
+  step.reported.assign(books_.lives.size(), false);
 }
 
 /// A step that carries on needs the next one open, or its ranks would wait.
@@ -198,11 +230,11 @@ std::uint32_t step_coordinator::end_microbatch(const step_id& at, std::uint32_t 
 }
 
 /// The first step from `from` on that has begun, but for validations that are over; null: none.
-const step_coordinator::begun_step* step_coordinator::next_begun(const step_id& from) const {
-  const auto found = std::ranges::find_if(history_, [&](const begun_step& one) {
+const begun_step* step_coordinator::next_begun(const step_id& from) const {
+  const auto found = std::ranges::find_if(books_.history, [&](const begun_step& one) {
     return one.at >= from && !(one.closed && one.at.mode == pass_mode::evaluate);
   });
-  return found == history_.end() ? nullptr : &*found;
+  return found == books_.history.end() ? nullptr : &*found;
 }
 
 void step_coordinator::inject(coordinator_outputs& out) {
@@ -251,7 +283,8 @@ void step_coordinator::inject(feed& to, coordinator_outputs& out) {
 }
 
 void step_coordinator::close_complete_steps(coordinator_outputs& out) {
-  while (!open_.empty() && open_.front().losses_seen == open_.front().losses.size() && all_of(open_.front().reported)) {
+  while (books_.phase != run_phase::closed && !open_.empty() &&
+         open_.front().losses_seen == open_.front().losses.size() && all_of(open_.front().reported)) {
     const open_step& step = open_.front();
     const double loss = std::accumulate(step.losses.begin(), step.losses.end(), 0.0,
                                         [](double sum, const auto& one) { return sum + *one; }) /
@@ -270,8 +303,8 @@ void step_coordinator::close_complete_steps(coordinator_outputs& out) {
 /// Where no rank restarts, nobody asks for a closed step again.
 void step_coordinator::note_closed(const step_id& at) {
   if (!restartable())
-    history_.pop_front();
-  else if (const auto begun = std::ranges::find(history_, at, &begun_step::at); begun != history_.end())
+    write().history.pop_front();
+  else if (const auto begun = std::ranges::find(write().history, at, &begun_step::at); begun != books_.history.end())
     begun->closed = true;
 }
 
@@ -279,12 +312,12 @@ void step_coordinator::note_closed(const step_id& at) {
 bool step_coordinator::close_training_step(const open_step& step, double loss, coordinator_outputs& out) {
   const std::uint64_t done = step.at.step + 1;
   const bool flushes = step.end == step_end::flush;
-  const bool save = flushes && checkpoint_due(*setup_.spec, done, done >= last_step_ || interrupted_);
-  if (save && checkpoint_in_flight_ != 0)
+  const bool save = flushes && checkpoint_due(*setup_.spec, done, done >= last_step_ || books_.interrupted);
+  if (save && books_.checkpoint_in_flight != 0)
     return false; // The store catches up first; checkpoint_committed brings us back here.
   const bool keep = flushes && restartable() &&
                     (save || snapshot_due(*setup_.spec, setup_.pipeline->order.asynchronous.has_value(), done));
-  if (keep && newest_generation_ > recovery_line_)
+  if (keep && books_.newest_generation > books_.recovery_line)
     return false; // The generation before is to be whole first; snapshot_kept brings us back here.
   std::vector<double> squares;
   for (const auto& [stage, sums] : step.squares)
@@ -298,11 +331,11 @@ bool step_coordinator::close_training_step(const open_step& step, double loss, c
     return false;
   }
   const double rate = learning_rate_at(setup_.spec->optimizer, step.at.step);
-  steps_done_ = done;
-  ended_early_ = flushes && interrupted_ && done < last_step_;
-  checkpoint_in_flight_ = save ? done : checkpoint_in_flight_;
-  last_snapshot_ = save ? done : last_snapshot_;
-  newest_generation_ = keep ? done : newest_generation_;
+  write().steps_done = done;
+  write().ended_early = flushes && books_.interrupted && done < last_step_;
+  write().checkpoint_in_flight = save ? done : books_.checkpoint_in_flight;
+  write().last_snapshot = save ? done : books_.last_snapshot;
+  write().newest_generation = keep ? done : books_.newest_generation;
   if (flushes) {
     const step_decision decision{.at = step.at,
                                  .gradient_scale = clipped.scale,
@@ -311,65 +344,70 @@ bool step_coordinator::close_training_step(const open_step& step, double loss, c
                                              : keep ? take_snapshot::to_keep
                                                     : take_snapshot::no,
                                  .verdict = poison ? step_verdict::skip : step_verdict::update,
-                                 .recovery_line = recovery_line_};
-    std::ranges::find(history_, step.at, &begun_step::at)->decision = decision;
+                                 .recovery_line = books_.recovery_line};
+    std::ranges::find(write().history, step.at, &begun_step::at)->decision = decision;
     to_all(decision, out);
   }
   out.emplace_back(step_closed{step.at, loss, clipped.norm, rate, seconds_of(step), poison});
   return true;
 }
 
-/// Throws, unless a checkpoint is being written or there is a whole step of this run to be saved; then, once that is
-/// done. The stages of an asynchronous schedule have none any more.
+/// The run fails, unless a checkpoint is being written or there is a whole step of this run to be saved; then, once
+/// that is done. The stages of an asynchronous schedule have none any more.
 void step_coordinator::give_up(const open_step& step, const poisoned_step& poison, coordinator_outputs& out) {
-  if (checkpoint_in_flight_ != 0)
+  if (books_.checkpoint_in_flight != 0)
     return;
-  const bool whole = steps_done_ > setup_.steps_done && !setup_.pipeline->order.asynchronous;
-  if (setup_.spec->checkpoint.directory.empty() || !whole || last_snapshot_ == steps_done_)
-    throw run_error(refusal_of(poison, step.at.step, setup_.spec->model, setup_.pipeline->stages.back().last));
-  checkpoint_in_flight_ = last_snapshot_ = steps_done_;
+  const bool whole = books_.steps_done > setup_.steps_done && !setup_.pipeline->order.asynchronous;
+  if (setup_.spec->checkpoint.directory.empty() || !whole || books_.last_snapshot == books_.steps_done)
+    return fail(refusal_of(poison, step.at.step, setup_.spec->model, setup_.pipeline->stages.back().last), out);
+  write().checkpoint_in_flight = write().last_snapshot = books_.steps_done;
   const step_decision decision{.at = step.at,
                                .snapshot = take_snapshot::to_checkpoint,
                                .verdict = step_verdict::give_up,
-                               .recovery_line = recovery_line_};
-  std::ranges::find(history_, step.at, &begun_step::at)->decision = decision;
+                               .recovery_line = books_.recovery_line};
+  std::ranges::find(write().history, step.at, &begun_step::at)->decision = decision;
   to_all(decision, out);
+}
+
+void step_coordinator::fail(const std::string& cause, coordinator_outputs& out) {
+  write().phase = run_phase::closed;
+  out.emplace_back(failure_message{error_kind::run, cause});
 }
 
 /// From the step's opening to now, but not what passed before the step before it was closed.
 double step_coordinator::seconds_of(const open_step& step) {
   const double now = setup_.clock();
-  const double seconds = now - std::max(step.opened, std::exchange(last_closed_, now));
-  longest_step_ = std::max(longest_step_, seconds);
+  const double seconds = now - std::max(step.opened, std::exchange(write().last_closed, now));
+  write().longest_step = std::max(books_.longest_step, seconds);
   return seconds;
 }
 
 void step_coordinator::open_after(const open_step& closed, coordinator_outputs& out) {
   if (!open_.empty())
     open_successors(out);
-  else if (closed.at.mode == pass_mode::train && validation_due(*setup_.spec, steps_done_) && !ended_early_)
+  else if (closed.at.mode == pass_mode::train && validation_due(*setup_.spec, books_.steps_done) && !books_.ended_early)
     open({closed.at.step, pass_mode::evaluate}, out);
-  else if (steps_done_ < last_step_ && !ended_early_ && !may_end_here())
-    open({steps_done_, pass_mode::train}, out);
+  else if (books_.steps_done < last_step_ && !books_.ended_early && !may_end_here())
+    open({books_.steps_done, pass_mode::train}, out);
   else
     request_digests(out);
 }
 
 /// The user interrupted the validation, and the step before it left nothing to be saved.
 bool step_coordinator::may_end_here() {
-  const bool saved = setup_.spec->checkpoint.directory.empty() || last_snapshot_ == steps_done_;
-  ended_early_ = interrupted_ && saved;
-  return ended_early_;
+  const bool saved = setup_.spec->checkpoint.directory.empty() || books_.last_snapshot == books_.steps_done;
+  write().ended_early = books_.interrupted && saved;
+  return books_.ended_early;
 }
 
 void step_coordinator::request_digests(coordinator_outputs& out) {
-  phase_ = phase::finishing;
-  to_all(digest_request{1, steps_done_}, out);
+  write().phase = run_phase::finishing;
+  to_all(digest_request{1, books_.steps_done}, out);
 }
 
 coordinator_outputs step_coordinator::accept(const digest_report& in) {
   coordinator_outputs out;
-  if (!is_current(in.rank, in.source_incarnation) || phase_ != phase::finishing || digested_[in.rank])
+  if (!is_current(in.rank, in.source_incarnation) || books_.phase != run_phase::finishing || digested_[in.rank])
     return out;
   digested_[in.rank] = true;
   note_progress();
@@ -380,15 +418,15 @@ coordinator_outputs step_coordinator::accept(const digest_report& in) {
 }
 
 void step_coordinator::finish_if_complete(coordinator_outputs& out) {
-  if (phase_ != phase::finishing || !all_of(digested_) || checkpoint_in_flight_ != 0)
+  if (books_.phase != run_phase::finishing || !all_of(digested_) || books_.checkpoint_in_flight != 0)
     return;
-  phase_ = phase::closed;
+  write().phase = run_phase::closed;
   std::ranges::sort(digests_, {}, &layer_digests::layer);
   std::ranges::sort(second_digests_, {}, &layer_digests::layer);
   TROUPE_CHECK(tokens_.size() == 1 || second_digests_ == digests_, "two copies of the model drifted apart");
   const state_hashes hashes = combine(digests_);
-  out.emplace_back(
-      run_closed{hashes.weights_sha256, hashes.optimizer_sha256, total_usage(), ended_early_, recoveries_});
+  out.emplace_back(run_closed{hashes.weights_sha256, hashes.optimizer_sha256, total_usage(), books_.ended_early,
+                              books_.recoveries, books_.scheduler_recoveries});
 }
 
 } // namespace troupe

@@ -4,7 +4,7 @@
 
 #include "runtime/data.hpp"
 #include "runtime/plan.hpp"
-#include "runtime/recovery/restart_policy.hpp"
+#include "runtime/recovery/scheduler_books.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/stage_runner.hpp"
 #include "runtime/traffic.hpp"
@@ -12,7 +12,9 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -26,6 +28,8 @@ struct coordinator_setup {
   const data_source* data = nullptr;
   std::uint64_t steps_done = 0; ///< where a resumed run goes on
   run_clock clock;
+  /// Of a scheduler that has died and that this one follows; null: of none.
+  std::shared_ptr<const scheduler_books> books = nullptr;
 };
 
 /// A message to one rank.
@@ -34,9 +38,9 @@ struct rank_order {
   std::variant<token_message, target_message, step_opening, step_decision, digest_request, send_again> what;
 };
 
-/// To a rank, the recorder, or the keeper.
+/// To a rank, the recorder, the keeper, or, at the end of a run that has failed, the observer.
 using coordinator_output = std::variant<rank_order, step_closed, run_closed, rank_recovered, restart_order,
-                                        run_given_up, recovery_line_message, part_lost>;
+                                        run_given_up, recovery_line_message, part_lost, failure_message>;
 using coordinator_outputs = std::vector<coordinator_output>;
 
 /// Invariants, whatever arrives in whatever order:
@@ -50,15 +54,16 @@ using coordinator_outputs = std::vector<coordinator_output>;
 /// - at most one generation of snapshots beyond the recovery line is under way;
 /// - a new incarnation of a rank is told again all that its predecessor was told since the recovery line;
 /// - what every rank has sent and was told since the recovery line can be sent again at any time, and changes nothing
-///   where it had arrived. So a run in which messages get lost goes on, as long as not all do.
+///   where it had arrived. So a run in which messages get lost goes on, as long as not all do;
+/// - a scheduler that follows one that died decides what that one would have: what had been decided is in the books.
 class step_coordinator {
 public:
   explicit step_coordinator(coordinator_setup setup);
 
   coordinator_outputs accept(const rank_ready& in);
   coordinator_outputs accept(const credit_message& in);
-  /// These three throw run_error when a poisoned step ends the run (see faults_spec::on_nan), and when a checkpoint
-  /// directory is set not before the last whole step is saved.
+  /// A poisoned step may end the run (see faults_spec::on_nan), and when a checkpoint directory is set not before the
+  /// last whole step is saved.
   coordinator_outputs accept(const loss_message& in);
   coordinator_outputs accept(const step_report& in);
   coordinator_outputs accept(const checkpoint_committed& in);
@@ -74,12 +79,17 @@ public:
   /// Grows with each message that was of use. As long as it does, the run is going on.
   std::uint64_t progress() const { return progress_; }
   /// Of the steps that were closed.
-  double longest_step_seconds() const { return longest_step_; }
+  double longest_step_seconds() const { return books_.longest_step; }
   /// The user wants the run to end: the step in flight is the last one, with those that were announced to follow it.
-  void interrupt() { interrupted_ = true; }
+  void interrupt();
+  /// For the report: why this scheduler follows another one, which was noticed at that time.
+  void note_own_recovery(const std::string& cause, double noticed);
+  /// What a successor has to know, if that has changed since the last call. Whoever has it with all that was returned
+  /// until now can begin another scheduler, which goes on from there once the ranks have sent again. Null where no rank
+  /// restarts.
+  std::shared_ptr<const scheduler_books> changed_books();
 
 private:
-  enum class phase { gathering_ranks, in_step, finishing, closed };
   /// What one rank is sent of the data, microbatch after microbatch through all steps.
   struct feed {
     std::uint32_t rank = 0;
@@ -88,14 +98,6 @@ private:
     std::uint32_t next = 0;
     std::uint64_t first_step = 0; ///< that this incarnation of the rank takes part in
     std::uint64_t granted = 0;    ///< training microbatches that it has let us send
-  };
-
-  /// A step that has begun since the recovery line, be it open or closed.
-  struct begun_step {
-    step_id at;
-    step_end end = step_end::flush;
-    bool closed = false;
-    std::optional<step_decision> decision;
   };
 
   /// What is known of a step that is not closed yet.
@@ -128,11 +130,14 @@ private:
   std::uint32_t first_microbatch(const step_id& at, std::uint32_t copy) const;
   std::uint32_t end_microbatch(const step_id& at, std::uint32_t copy) const;
   const begun_step* next_begun(const step_id& from) const;
+  step_end end_of(const step_id& at) const;
+  void gather(const begun_step& begun);
   step_opening opening_of(const begun_step& step) const;
   void close_complete_steps(coordinator_outputs& out);
   void note_closed(const step_id& at);
   bool close_training_step(const open_step& step, double loss, coordinator_outputs& out);
   void give_up(const open_step& step, const poisoned_step& poison, coordinator_outputs& out);
+  void fail(const std::string& cause, coordinator_outputs& out);
   double seconds_of(const open_step& step);
   void open_after(const open_step& closed, coordinator_outputs& out);
   bool may_end_here();
@@ -142,13 +147,20 @@ private:
 
   // Ranks that live again (step_coordinator_recovery.cpp)
   bool restartable() const { return setup_.spec->faults.snapshot_every != 0; }
-  /// A rank begins, or begins again, to be fed from a step boundary on.
-  void rewind(std::uint32_t rank, std::uint64_t steps_done);
+  scheduler_books& write() {
+    changed_ = true;
+    return books_;
+  }
+  /// A rank begins, or begins again, to be fed from the recovery line on.
+  void rewind(std::uint32_t rank);
+  void feed_again(feed& one) const;
+  std::uint64_t newest_step() const;
+  void note_resumed(std::uint32_t rank);
   rank_birth birth_of(std::uint32_t rank, std::uint64_t newest_step) const;
   step_id first_since(std::uint64_t steps_done) const;
   void tell_again(std::uint32_t rank, coordinator_outputs& out);
   void move_recovery_line(coordinator_outputs& out);
-  void note_progress_of(const step_report& in, coordinator_outputs& out);
+  void note_caught_up(const step_report& in, coordinator_outputs& out);
   /// By rank, over all its incarnations.
   std::vector<rank_usage> total_usage() const;
 
@@ -157,42 +169,27 @@ private:
   void to_rank(std::uint32_t rank, Order order, coordinator_outputs& out) const {
     if (!ready_[rank])
       return;
-    order.target_incarnation = lives_[rank];
+    order.target_incarnation = books_.lives[rank];
     order.target_rank = rank;
     out.emplace_back(rank_order{rank, std::move(order)});
   }
   template <class Order>
   void to_all(const Order& order, coordinator_outputs& out) const {
-    for (std::uint32_t rank = 0; rank < lives_.size(); ++rank)
+    for (std::uint32_t rank = 0; rank < books_.lives.size(); ++rank)
       to_rank(rank, order, out);
   }
 
   coordinator_setup setup_;
   std::uint64_t last_step_; ///< steps done at the end of the run
-  phase phase_ = phase::gathering_ranks;
-  bool interrupted_ = false;
-  bool ended_early_ = false;
-  std::vector<incarnation> lives_;
+  scheduler_books books_;
+  bool changed_ = true; ///< since they were asked for
   std::vector<bool> ready_;
-  std::vector<rank_usage> usage_;        ///< of the living incarnations
-  std::vector<rank_usage> former_usage_; ///< of those before
 
   std::uint64_t progress_ = 0;
-  double longest_step_ = 0.0;      ///< seconds
-  std::deque<open_step> open_;     ///< in order
-  std::deque<begun_step> history_; ///< in order
-  double last_closed_ = 0.0;       ///< time
-  std::uint64_t steps_done_ = 0;
-  std::vector<feed> tokens_;  ///< by copy: to the holder of the first stage
-  std::vector<feed> targets_; ///< by copy: to the holder of the last stage
-  std::uint64_t recovery_line_ = 0;
-  std::uint64_t newest_generation_ = 0; ///< steps done of the newest snapshots that were asked for
-  std::vector<std::uint64_t> kept_;     ///< by rank: steps done of the newest snapshot that is kept
-  restart_policy policy_;
-  std::vector<rank_recovery> recoveries_;
-  std::map<std::uint32_t, std::size_t> recovering_; ///< by rank: its entry in recoveries_
-  std::uint64_t checkpoint_in_flight_ = 0;          ///< steps done of the one being written; 0: none
-  std::uint64_t last_snapshot_ = 0;                 ///< steps done when the last one was taken
+  std::deque<open_step> open_;      ///< in order
+  std::vector<feed> tokens_;        ///< by copy: to the holder of the first stage
+  std::vector<feed> targets_;       ///< by copy: to the holder of the last stage
+  std::vector<std::uint64_t> kept_; ///< by rank: steps done of the newest snapshot that is kept
   std::vector<layer_digests> digests_;
   std::vector<layer_digests> second_digests_; ///< of the second copy
   std::vector<bool> digested_;

@@ -25,27 +25,30 @@ rank_usage sum_of(const rank_usage& one, const rank_usage& other) {
 
 coordinator_outputs step_coordinator::accept(const rank_lost& in) {
   coordinator_outputs out;
-  if (!is_current(in.rank, in.life) || phase_ == phase::closed)
+  if (!is_current(in.rank, in.life) || books_.phase == run_phase::closed)
     return out;
   if (!restartable())
     throw run_error(in.cause);
-  if (!policy_.allows(in.rank, in.noticed)) {
-    phase_ = phase::closed;
-    out.emplace_back(run_given_up{.steps_done = recovery_line_, .cause = policy_.refusal(in.rank, in.cause)});
+  if (!write().policy.allows(in.rank, in.noticed)) {
+    write().phase = run_phase::closed;
+    out.emplace_back(
+        run_given_up{.steps_done = books_.recovery_line, .cause = books_.policy.refusal(in.rank, in.cause)});
     return out;
   }
   note_progress();
-  ++lives_[in.rank];
+  scheduler_books& books = write();
+  ++books.lives[in.rank];
+  books.births[in.rank] = books.recovery_line;
+  books.former_usage[in.rank] = sum_of(books.former_usage[in.rank], std::exchange(books.usage[in.rank], {}));
   ready_[in.rank] = false;
-  former_usage_[in.rank] = sum_of(former_usage_[in.rank], std::exchange(usage_[in.rank], {}));
-  kept_[in.rank] = recovery_line_; // what it has done since has to be done, and kept, again
-  rewind(in.rank, recovery_line_);
+  kept_[in.rank] = books.recovery_line; // what it has done since has to be done, and kept, again
+  rewind(in.rank);
   for (open_step& step : open_) // a validation that it begins again has to stay open, or it would not be fed to the end
     if (step.at.mode == pass_mode::evaluate)
       step.reported[in.rank] = false;
-  const std::uint64_t newest = history_.empty() ? steps_done_ : history_.back().at.step;
-  recovering_[in.rank] = recoveries_.size();
-  recoveries_.push_back(
+  const std::uint64_t newest = newest_step();
+  books.recovering[in.rank] = books.recoveries.size();
+  books.recoveries.push_back(
       {.rank = in.rank, .step = newest, .cause = in.cause, .last_heard = in.last_heard, .noticed = in.noticed});
   if (checkpoint_in_flight_ != 0 && checkpoint_in_flight_ < recovery_line_)
     out.emplace_back(part_lost{in.rank, checkpoint_in_flight_});
@@ -56,11 +59,11 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
 /// Who starts from a checkpoint's state hands it to the store as well, as what its predecessor handed in may have died
 /// with its process.
 rank_birth step_coordinator::birth_of(std::uint32_t rank, std::uint64_t newest_step) const {
-  return {.life = lives_[rank],
-          .lives = lives_,
-          .steps_done = recovery_line_,
+  return {.life = books_.lives[rank],
+          .lives = books_.lives,
+          .steps_done = books_.recovery_line,
           .newest_step = newest_step,
-          .save_again = checkpoint_in_flight_ != 0 && checkpoint_in_flight_ == recovery_line_};
+          .save_again = books_.checkpoint_in_flight != 0 && books_.checkpoint_in_flight == books_.recovery_line};
 }
 
 /// The first that may need a message from after so many steps.
@@ -68,47 +71,71 @@ step_id step_coordinator::first_since(std::uint64_t steps_done) const {
   return steps_done == 0 ? step_id{} : step_id{steps_done - 1, pass_mode::evaluate};
 }
 
-void step_coordinator::rewind(std::uint32_t rank, std::uint64_t steps_done) {
+void step_coordinator::rewind(std::uint32_t rank) {
   for (auto* feeds : {&tokens_, &targets_})
     for (feed& one : *feeds)
       if (one.rank == rank) {
-        const step_id at = first_since(steps_done);
-        one = {.rank = rank,
-               .copy = one.copy,
-               .at = at,
-               .next = first_microbatch(at, one.copy),
-               .first_step = steps_done,
-               .granted = 0};
+        one.first_step = books_.births[rank];
+        one.granted = 0;
+        feed_again(one);
       }
+}
+
+/// What was sent since the recovery line is sent once more; credit that was used for it counts for it again.
+void step_coordinator::feed_again(feed& one) const {
+  one.at = first_since(books_.recovery_line);
+  one.next = first_microbatch(one.at, one.copy);
+}
+
+std::uint64_t step_coordinator::newest_step() const {
+  return books_.history.empty() ? books_.steps_done : books_.history.back().at.step;
+}
+
+/// A rank that lives again, or the scheduler: then its last rank has come.
+void step_coordinator::note_resumed(std::uint32_t rank) {
+  if (const auto back = books_.recovering.find(rank);
+      back != books_.recovering.end() && books_.recoveries[back->second].resumed == 0.0)
+    write().recoveries[back->second].resumed = setup_.clock();
+  const bool all_here = std::ranges::all_of(ready_, [](bool here) { return here; });
+  if (all_here && !books_.scheduler_recoveries.empty() && books_.scheduler_recoveries.back().resumed == 0.0)
+    write().scheduler_recoveries.back().resumed = setup_.clock();
+}
+
+void step_coordinator::note_own_recovery(const std::string& cause, double noticed) {
+  write().scheduler_recoveries.push_back({.step = newest_step(), .cause = cause, .noticed = noticed});
+}
+
+std::shared_ptr<const scheduler_books> step_coordinator::changed_books() {
+  if (!restartable() || !std::exchange(changed_, false))
+    return nullptr;
+  return std::make_shared<const scheduler_books>(books_);
 }
 
 /// A validation that is over has left no trace in the state, so that nobody needs to run it again.
 void step_coordinator::tell_again(std::uint32_t rank, coordinator_outputs& out) {
-  for (const begun_step& step : history_) {
+  for (const begun_step& step : books_.history) {
     if (step.closed && step.at.mode == pass_mode::evaluate)
       continue;
     to_rank(rank, opening_of(step), out);
     if (step.decision)
       to_rank(rank, *step.decision, out);
   }
-  if (phase_ == phase::finishing && !digested_[rank])
-    to_rank(rank, digest_request{1, steps_done_}, out);
+  if (books_.phase == run_phase::finishing && !digested_[rank])
+    to_rank(rank, digest_request{1, books_.steps_done}, out);
 }
 
 /// A rank need not be there yet: that it is may be what got lost.
 coordinator_outputs step_coordinator::send_all_again() {
   coordinator_outputs out;
-  if (!restartable() || phase_ == phase::closed)
+  if (!restartable() || books_.phase == run_phase::closed)
     return out;
-  for (std::uint32_t rank = 0; rank < lives_.size(); ++rank) {
-    out.emplace_back(rank_order{rank, send_again{lives_[rank], recovery_line_, rank}});
+  for (std::uint32_t rank = 0; rank < books_.lives.size(); ++rank) {
+    out.emplace_back(rank_order{rank, send_again{books_.lives[rank], books_.recovery_line, rank}});
     tell_again(rank, out);
   }
   for (auto* feeds : {&tokens_, &targets_})
-    for (feed& one : *feeds) {
-      one.at = first_since(recovery_line_);
-      one.next = first_microbatch(one.at, one.copy);
-    }
+    for (feed& one : *feeds)
+      feed_again(one);
   inject(out);
   return out;
 }
@@ -128,38 +155,38 @@ coordinator_outputs step_coordinator::accept(const snapshot_kept& in) {
 coordinator_outputs step_coordinator::accept(const snapshot_lost& in) {
   coordinator_outputs out;
   expect_rank(in.rank);
-  if (newest_generation_ == recovery_line_ || newest_generation_ > in.steps_done)
+  if (books_.newest_generation == books_.recovery_line || books_.newest_generation > in.steps_done)
     return out;
-  newest_generation_ = recovery_line_;
+  write().newest_generation = books_.recovery_line;
   close_complete_steps(out);
   return out;
 }
 
 /// When the newest generation is whole.
 void step_coordinator::move_recovery_line(coordinator_outputs& out) {
-  const bool whole = std::ranges::all_of(kept_, [&](std::uint64_t kept) { return kept == newest_generation_; });
-  if (!whole || newest_generation_ == recovery_line_)
+  const bool whole = std::ranges::all_of(kept_, [&](std::uint64_t kept) { return kept == books_.newest_generation; });
+  if (!whole || books_.newest_generation == books_.recovery_line)
     return;
-  recovery_line_ = newest_generation_;
-  std::erase_if(history_, [&](const begun_step& step) { return boundary_of(step.at) < recovery_line_; });
-  out.emplace_back(recovery_line_message{recovery_line_});
+  write().recovery_line = books_.newest_generation;
+  std::erase_if(write().history, [&](const begun_step& step) { return boundary_of(step.at) < books_.recovery_line; });
+  out.emplace_back(recovery_line_message{books_.recovery_line});
 }
 
 /// The first report that its predecessor has not given shows that a rank has caught up.
-void step_coordinator::note_progress_of(const step_report& in, coordinator_outputs& out) {
-  const auto found = recovering_.find(in.rank);
-  if (found == recovering_.end())
+void step_coordinator::note_caught_up(const step_report& in, coordinator_outputs& out) {
+  const auto found = books_.recovering.find(in.rank);
+  if (found == books_.recovering.end())
     return;
-  rank_recovery& one = recoveries_[found->second];
+  rank_recovery& one = write().recoveries[found->second];
   one.caught_up = setup_.clock();
   one.replayed_passes = in.usage.replayed_passes;
-  recovering_.erase(found);
+  books_.recovering.erase(found);
   out.emplace_back(rank_recovered{one});
 }
 
 std::vector<rank_usage> step_coordinator::total_usage() const {
   std::vector<rank_usage> total;
-  std::ranges::transform(former_usage_, usage_, std::back_inserter(total), sum_of);
+  std::ranges::transform(books_.former_usage, books_.usage, std::back_inserter(total), sum_of);
   return total;
 }
 

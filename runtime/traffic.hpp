@@ -391,6 +391,14 @@ struct rank_recovery {
   std::uint64_t replayed_passes = 0; ///< forward passes in steps that had begun
 };
 
+/// One restart of the scheduler, for the report. Times are seconds of the run's clock.
+struct scheduler_recovery {
+  std::uint64_t step = 0; ///< the newest that had begun, from 0
+  std::string cause;
+  double noticed = 0.0; ///< its death
+  double resumed = 0.0; ///< all ranks have answered the new one
+};
+
 /// Scheduler to recorder: a rank lives again.
 struct rank_recovered {
   rank_recovery what;
@@ -403,6 +411,7 @@ struct run_closed {
   std::vector<rank_usage> usage; ///< by rank
   bool interrupted = false;
   std::vector<rank_recovery> recoveries = {}; ///< in the order of their notice
+  std::vector<scheduler_recovery> scheduler_recoveries = {};
 };
 
 /// Anything to scheduler: the run cannot go on.

@@ -43,7 +43,7 @@ company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const wor
   company everyone;
   for (const caf::actor& link : workers.link_of_rank)
     everyone.ranks.push_back(caf::actor_cast<stage_actor>(link));
-  everyone.scheduler = system.spawn(scheduler, setup, watcher);
+  everyone.scheduler = system.spawn(scheduler, setup, scheduler_start{}, watcher);
   everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
   everyone.store = system.spawn<caf::detached>(store, setup, route, watcher);
   return everyone;

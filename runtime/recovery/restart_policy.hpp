@@ -1,5 +1,5 @@
-// How often a rank may be restarted: at most so many times within a sliding window, as the restart intensity of
-// Erlang's supervisors. A rank that dies again and again is not helped by one more restart.
+// How often a rank, or the scheduler, may be restarted: at most so many times within a sliding window, as the restart
+// intensity of Erlang's supervisors. A rank that dies again and again is not helped by one more restart.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,8 @@ namespace troupe {
 class restart_policy {
 public:
   restart_policy(std::uint32_t ranks, std::uint32_t max_restarts, double window_seconds);
+  /// Of the scheduler, which stands in the place of rank 0.
+  static restart_policy of_scheduler(std::uint32_t max_restarts, double window_seconds);
 
   /// The rank died at `now`: whether it is to be restarted, which then counts. A restart just as long ago as the window
   /// still counts; one before does not.
@@ -24,6 +26,7 @@ public:
   std::string refusal(std::uint32_t rank, const std::string& cause) const;
 
 private:
+  std::string name_;                         ///< of the only one; empty: they are ranks
   std::vector<std::deque<double>> restarts_; ///< by rank, ascending
   std::uint32_t max_restarts_;
   double window_seconds_;

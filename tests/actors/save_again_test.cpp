@@ -39,7 +39,7 @@ std::vector<rank_snapshot> saved_at_birth(bool save_again) {
   const auto seen = std::make_shared<std::vector<rank_snapshot>>();
   caf::scoped_actor watcher(system);
   company everyone;
-  everyone.scheduler = system.spawn(scheduler, setup, caf::actor_cast<observer>(watcher));
+  everyone.scheduler = system.spawn(scheduler, setup, scheduler_start{}, caf::actor_cast<observer>(watcher));
   everyone.store = system.spawn([seen] { return listening_store(seen); });
   const stage_actor rank =
       system.spawn(stage, setup, stage_start{1, {.life = 2, .steps_done = 2, .save_again = save_again}, start},

@@ -29,7 +29,8 @@ typename Handle::behavior_type bagging(const Handle& target, const std::shared_p
 stage_actor::behavior_type stage_relay(const stage_actor& target, const std::shared_ptr<message_bag>& bag) {
   return bagging<stage_actor, introduction, token_message, target_message, activation_message, gradient_message,
                  group_gradient_message, tied_gradient_message, tied_value_message, step_opening, step_decision,
-                 send_again, digest_request, successor_message, run_next_message, reconsider_message>(target, bag);
+                 send_again, digest_request, scheduler_successor, successor_message, run_next_message,
+                 reconsider_message>(target, bag);
 }
 
 scheduler_actor::behavior_type scheduler_relay(const scheduler_actor& target, const std::shared_ptr<message_bag>& bag) {
@@ -65,9 +66,10 @@ std::shared_ptr<const company> unruly_run::relayed(const company& all) {
       relay = system_.spawn(stage_relay, rank, bag_);
     rank = relay;
   }
-  if (!scheduler_relay_)
-    scheduler_relay_ = system_.spawn(scheduler_relay, everyone_.scheduler, bag_);
-  seen.scheduler = scheduler_relay_;
+  scheduler_actor& relay = scheduler_relays_[everyone_.scheduler];
+  if (!relay)
+    relay = system_.spawn(scheduler_relay, everyone_.scheduler, bag_);
+  seen.scheduler = relay;
   return std::make_shared<const company>(seen);
 }
 
@@ -78,8 +80,10 @@ unruly_run::~unruly_run() {
     caf::anon_send_exit(rank, caf::exit_reason::kill);
     caf::anon_send_exit(relay, caf::exit_reason::kill);
   }
-  caf::anon_send_exit(scheduler_relay_, caf::exit_reason::kill);
-  caf::anon_send_exit(everyone_.scheduler, caf::exit_reason::kill);
+  for (const auto& [one, relay] : scheduler_relays_) {
+    caf::anon_send_exit(one, caf::exit_reason::kill);
+    caf::anon_send_exit(relay, caf::exit_reason::kill);
+  }
   caf::anon_send_exit(everyone_.recorder, caf::exit_reason::kill);
   caf::anon_send_exit(everyone_.store, caf::exit_reason::kill);
   scheduler_.run();
@@ -87,6 +91,10 @@ unruly_run::~unruly_run() {
 
 void unruly_run::kill_rank(std::uint32_t rank) {
   caf::anon_send_exit(everyone_.ranks[rank], caf::exit_reason::kill);
+}
+
+void unruly_run::kill_scheduler() {
+  caf::anon_send_exit(everyone_.scheduler, caf::exit_reason::kill);
 }
 
 outcome unruly_run::play(const std::function<void(std::uint64_t)>& before_event) {

@@ -51,6 +51,7 @@ public:
   void lose(double share) { lost_share_ = share; }
   /// Ends the actor that plays the rank now, as if its process had died.
   void kill_rank(std::uint32_t rank);
+  void kill_scheduler();
 
   const company& everyone() const { return everyone_; }
   std::uint64_t events() const { return events_; }
@@ -74,8 +75,8 @@ private:
   std::shared_ptr<const company> relayed(const company& all);
 
   company everyone_;
-  std::map<stage_actor, stage_actor> rank_relays_; ///< by the actor that they stand before
-  scheduler_actor scheduler_relay_;
+  std::map<stage_actor, stage_actor> rank_relays_;              ///< by the actor that they stand before
+  std::map<scheduler_actor, scheduler_actor> scheduler_relays_; ///< the same
   std::uint64_t events_ = 0;
   double lost_share_ = 0.0;
   std::uint64_t lost_ = 0;
