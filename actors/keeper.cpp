@@ -61,14 +61,13 @@ void tell_all_again(self_pointer self) {
 
 void introduce_scheduler(self_pointer self) {
   const keeper_actor_state& state = self->state;
-  const auto shown_to_others = state.how.shown_to_others(state.everyone);
-  post(self, state.everyone.scheduler, introduction{shown_to_others});
-  post(self, state.everyone.store, introduction{shown_to_others});
+  const auto shown = state.how.view(state.everyone);
+  post(self, state.everyone.scheduler, introduction{shown});
+  post(self, state.everyone.store, introduction{shown});
   tell_all_again(self);
-  const auto shown_to_ranks = state.how.shown_to_ranks(state.everyone);
   const std::uint64_t line = state.books == nullptr ? 0 : state.books->recovery_line;
   for (std::uint32_t rank = 0; rank < state.lives.size(); ++rank)
-    post(self, state.everyone.ranks[rank], scheduler_successor{{state.lives[rank], line, rank}, shown_to_ranks});
+    post(self, state.everyone.ranks[rank], scheduler_successor{{state.lives[rank], line, rank}, shown});
 }
 
 void restart_scheduler(self_pointer self, const std::string& cause, double now) {
@@ -148,9 +147,10 @@ void restart(self_pointer self, const run_setup& setup, const restart_order& in)
   state.lost.erase(in.rank);
   state.lives[in.rank] = in.birth.life;
   state.everyone.ranks[in.rank] = next;
-  const auto shown = state.how.shown_to_ranks(state.everyone);
-  post(self, next, introduction{shown}); // before anybody else can write to it
-  post(self, state.everyone.scheduler, introduction{state.how.shown_to_others(state.everyone)});
+  const auto shown = state.how.view(state.everyone);
+  // The scheduler before the rank says to it that it is ready; the rank before the others send it what it needs.
+  post(self, state.everyone.scheduler, introduction{shown});
+  post(self, next, introduction{shown});
   for (std::uint32_t rank = 0; rank < state.everyone.ranks.size(); ++rank)
     if (rank != in.rank)
       post(self, state.everyone.ranks[rank], successor_message{{in.rank, in.birth.life}, shown});

@@ -26,8 +26,7 @@ struct keeper_setup {
   std::function<stage_actor(const stage_start&, const observer&)> spawn;
   /// The same of the scheduler.
   std::function<scheduler_actor(const scheduler_start&)> spawn_scheduler;
-  company_view shown_to_ranks;
-  company_view shown_to_others;
+  company_view view;
 };
 
 struct keeper_actor_state {

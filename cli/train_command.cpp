@@ -259,8 +259,7 @@ plan find_plan(const train_request& request, const run_spec& spec, const data_so
 /// What is drawn, so that it can be asked for again. Throws spec_error when the run has no such place.
 void tell_chaos(const train_request& request, const run_spec& spec, const plan& chosen, const run_options& options) {
   const std::uint64_t first = options.resume == nullptr ? 0 : options.resume->steps_done();
-  const std::vector<chaos_event> events =
-      resolve_chaos(parse_chaos(spec.faults.chaos), chaos_run_of(spec, chosen, first));
+  const std::vector<chaos_event> events = chaos_of(spec, chosen, first);
   if (!events.empty() && !request.quiet)
     fmt::print(stderr, "chaos: {}\n", to_text(events));
 }
@@ -309,6 +308,7 @@ void train(const train_request& request) {
                             .resume = resumed ? &*resumed : nullptr,
                             .on_step = [&](const step_progress& at) { shown.show(at); },
                             .on_validation = [&](const validation_point& at) { shown.show(at); },
+                            .on_recovery = [&](const rank_recovery& one) { shown.show(one); },
                             .on_checkpoint = [&](const checkpoint_committed& one) { checkpoints.note(one); },
                             .on_checkpoint_failed = [&](const checkpoint_failed& one) { checkpoints.note(one); },
                             .interrupts = &interrupts->count()};

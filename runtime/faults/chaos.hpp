@@ -15,6 +15,9 @@ namespace troupe {
 
 enum class chaos_verb { kill, kill_process, kill_scheduler, freeze, drop, duplicate, delay, reorder, disk };
 
+/// Whether it strikes a rank, and strikes it once.
+bool strikes_rank(chaos_verb verb);
+
 /// When a fault strikes a rank: before an action takes its inputs, before its result is sent, after that; or, whatever
 /// the action, while the rank hands out the snapshot that follows the step. In the order in which a rank gets there.
 enum class chaos_moment { before_receive, after_compute, after_send, during_snapshot };
@@ -77,6 +80,11 @@ struct chaos_event {
 /// Draws what the orders leave open and counts the lives. First what strikes ranks and the scheduler, in the order of
 /// their steps, then the rest as written. `run.actions` is known. Throws spec_error as expect_possible does.
 std::vector<chaos_event> resolve_chaos(const std::vector<chaos_order>& orders, const chaos_run& run);
+
+/// All at once for a run of `pipeline` that goes on after `first_step` steps: the same in each of its processes.
+/// `processes` as in chaos_run.
+std::vector<chaos_event> chaos_of(const run_spec& spec, const plan& pipeline, std::uint64_t first_step,
+                                  std::vector<std::uint32_t> processes = {});
 
 /// As parse_chaos reads it, so that what was drawn can be run again.
 std::string to_text(const chaos_event& event);
