@@ -55,14 +55,15 @@ void tell_later(self_pointer self, double moment) {
 }
 
 /// Reaches its receiver even if this rank is dead by then, as on a network.
-void dispatch_later(self_pointer self, late_message&& late) {
+void dispatch_later(self_pointer self, const late_message& late) {
   const company& everyone = *self->state.everyone;
   TROUPE_CHECK(everyone.alarm != nullptr, "chaos delays a message where there is no alarm clock");
   std::visit(
-      [&](auto& message) {
-        if constexpr (requires { message.via; })
-          everyone.alarm->ring_at(moment_after(late.seconds), [to = everyone.ranks[message.via.target_rank],
-                                                               message = std::move(message)] { tell(to, message); });
+      [&](const auto& message) {
+        if constexpr (requires { message.via; }) {
+          const stage_actor& receiver = everyone.ranks[message.via.target_rank];
+          everyone.alarm->ring_at(moment_after(late.seconds), [receiver, message] { tell(receiver, message); });
+        }
       },
       late.what);
 }
@@ -73,8 +74,8 @@ void dispatch_all(self_pointer self, rank_outputs&& outputs) {
 }
 
 void send(self_pointer self, rank_outputs outputs) {
-  for (late_message& late : self->state.saboteur.messages().disturb(outputs))
-    dispatch_later(self, std::move(late));
+  for (const late_message& late : self->state.saboteur.messages().disturb(outputs))
+    dispatch_later(self, late);
   dispatch_all(self, std::move(outputs));
 }
 

@@ -50,8 +50,8 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
   books.recovering[in.rank] = books.recoveries.size();
   books.recoveries.push_back(
       {.rank = in.rank, .step = newest, .cause = in.cause, .last_heard = in.last_heard, .noticed = in.noticed});
-  if (checkpoint_in_flight_ != 0 && checkpoint_in_flight_ < recovery_line_)
-    out.emplace_back(part_lost{in.rank, checkpoint_in_flight_});
+  if (books.checkpoint_in_flight != 0 && books.checkpoint_in_flight < books.recovery_line)
+    out.emplace_back(part_lost{in.rank, books.checkpoint_in_flight});
   out.emplace_back(restart_order{in.rank, birth_of(in.rank, newest)});
   return out;
 }

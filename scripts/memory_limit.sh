@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains a model that does not fit a memory limit in one process, by four workers and a coordinator that are each held to that same limit
 # (RLIMIT_DATA), with checkpoints through the coordinator and a resume; compares the weights with those of one process without a limit.
+# Without snapshots for restarts, of which each process keeps up to two of as many ranks as it hosts (docs/faults.md).
 # Prints the most memory that each process had resident (VmHWM). Fails when anything does not happen as it says.
 # Usage: scripts/memory_limit.sh [TROUPE] [WIDTH] [LIMIT_MIB]. Without TROUPE it builds one.
 set -euo pipefail
@@ -55,7 +56,7 @@ watched() {
 hash_of() { sed -n -E 's/^ *"weights_sha256": "([0-9a-f]{64})",?$/\1/p' "$scratch/$1.json"; }
 
 find /usr/share/common-licenses -type f | LC_ALL=C sort | xargs cat > "$scratch/corpus.txt"
-spec=(--data "$scratch/corpus.txt" --layers "$layers" --width "$width" --heads 8 --seq 32 --microbatches 8 --microbatch-size 1 --quiet)
+spec=(--data "$scratch/corpus.txt" --layers "$layers" --width "$width" --heads 8 --seq 32 --microbatches 8 --microbatch-size 1 --snapshot-every 0 --quiet)
 echo "limit            $limit_mib MiB of writable memory for each process"
 awk -v c="$width" -v l="$layers" 'BEGIN { n = 12 * c * c * l; printf "model            %.1f million parameters; with gradients and optimizer state %.0f MiB\n", n / 1e6, n * 16 / 2 ^ 20 }'
 

@@ -156,6 +156,7 @@ void worker_host::said_by(const caf::actor& link, const assignment& in) {
     const auto setup = make_setup(in.spec, nullptr, run_->options, usable_processors());
     if (run_->read_there)
       setup->start = &*run_->read_there;
+    settle_chaos(*setup, in.steps_done, hosts_of(in.where));
     setup->clock = [offset] { return seconds_now() + *offset; };
     run_->setup = setup;
   } catch (const error& e) {

@@ -36,7 +36,7 @@ void write_part(const caf::actor& coordinator, const run_setup& setup, const ran
   part_written said{in.rank, in.source_incarnation, in.steps_done};
   try {
     const part_writer writer(setup.spec.checkpoint.directory, in.steps_done,
-                             snapshot_state_names(setup.spec.optimizer, setup.pipeline.order), setup.options->disk);
+                             snapshot_state_names(setup.spec.optimizer, setup.pipeline.order), setup.disk());
     said.layers = writer.write(in.layers);
   } catch (const checkpoint_error& failure) {
     said.problem = failure.what();

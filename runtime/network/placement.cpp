@@ -40,6 +40,13 @@ std::uint32_t worker_of(const placement& where, std::uint32_t rank) {
   return static_cast<std::uint32_t>(found - where.workers.begin());
 }
 
+std::vector<std::uint32_t> hosts_of(const placement& where) {
+  std::vector<std::uint32_t> hosts;
+  for (std::uint32_t rank = 0; rank < where.ranks.size(); ++rank)
+    hosts.push_back(worker_of(where, rank));
+  return hosts;
+}
+
 std::uint32_t choose_host(const placement& where, std::uint32_t rank) {
   const std::uint32_t before = worker_of(where, rank);
   if (where.workers[before].standing == worker_standing::member)

@@ -45,6 +45,9 @@ std::vector<std::vector<std::uint32_t>> place_ranks(std::uint32_t ranks, std::si
 /// Where the rank lives.
 std::uint32_t worker_of(const placement& where, std::uint32_t rank);
 
+/// By rank: where it lives.
+std::vector<std::uint32_t> hosts_of(const placement& where);
+
 /// Who is to host a rank that has died: its worker if that is still there, else a member without ranks, else the member
 /// with the fewest. Throws run_error when there is no member.
 std::uint32_t choose_host(const placement& where, std::uint32_t rank);

@@ -85,7 +85,7 @@ struct connect_neighbours {
 };
 /// Worker to coordinator: there is a connection to every worker that this placement has and that is not gone.
 struct neighbours_connected {
-  std::uint64_t version = 1;
+  std::uint64_t version = 0;
 
   friend bool operator==(const neighbours_connected&, const neighbours_connected&) = default;
 };

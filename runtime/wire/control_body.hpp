@@ -2,7 +2,17 @@
 #pragma once
 
 #include "runtime/wire/body_fields.hpp"
-#include "runtime/wire/wire.pb.h"
+
+#include <vector>
+
+namespace google::protobuf {
+template <class Element>
+class RepeatedPtrField;
+}
+namespace troupe::proto {
+class Parameter;
+class Placement;
+} // namespace troupe::proto
 
 namespace troupe {
 

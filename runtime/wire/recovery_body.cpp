@@ -1,5 +1,6 @@
 // The bodies of what recovery over workers needs: who hosts and keeps what, and the ranks' snapshots.
 #include "runtime/wire/control_body.hpp"
+#include "runtime/wire/wire.pb.h"
 
 #include <fmt/format.h>
 

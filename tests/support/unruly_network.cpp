@@ -35,8 +35,8 @@ stage_actor::behavior_type stage_relay(const stage_actor& target, const std::sha
 
 scheduler_actor::behavior_type scheduler_relay(const scheduler_actor& target, const std::shared_ptr<message_bag>& bag) {
   return bagging<scheduler_actor, introduction, rank_ready, credit_message, loss_message, step_report,
-                 checkpoint_committed, checkpoint_failed, digest_report, rank_lost, snapshot_kept, look_message,
-                 interrupt_message>(target, bag);
+                 checkpoint_committed, checkpoint_failed, digest_report, rank_lost, snapshot_kept, snapshot_lost,
+                 look_message, interrupt_message>(target, bag);
 }
 
 } // namespace

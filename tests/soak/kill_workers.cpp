@@ -1,0 +1,184 @@
+// Kills worker processes of real runs with SIGKILL, one, two, or all at once, at random moments, until so many have
+// died; compares each run with the reference, and prints how fast deaths were noticed and made good.
+//
+//   kill_workers [--kills N] [--seed S]
+//
+// Runs go over TLS, with certificates that are made for it. Exit code 1 when one run differs from the reference, fails,
+// or does not end.
+#include "tests/support/run_program.hpp"
+#include "tests/support/scratch_directory.hpp"
+#include "tests/support/small_distributed_run.hpp"
+#include "tests/support/trained_checkpoint.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace troupe::test;
+using nlohmann::json;
+using troupe::scratch_directory;
+
+namespace {
+
+using arguments = std::vector<std::string>;
+
+constexpr int steps = 2000;
+constexpr double longest_pause = 0.3; ///< seconds between two strikes
+constexpr double longest_run = 120.0; ///< seconds; beyond, it hangs
+
+struct kind_of_run {
+  std::string name;
+  std::size_t workers = 2;
+  arguments flags;
+};
+
+/// What was measured, in milliseconds.
+struct times {
+  std::vector<double> detected;
+  std::vector<double> resumed;
+  std::vector<double> caught_up;
+  std::vector<double> returned;
+};
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double percentile(std::vector<double> values, double part) {
+  if (values.empty())
+    return 0.0;
+  std::ranges::sort(values);
+  return values[std::min(values.size() - 1, static_cast<std::size_t>(part * static_cast<double>(values.size())))];
+}
+
+void print(const char* what, const std::vector<double>& values) {
+  fmt::print("{:<44} {:>6} {:>9.1f} {:>9.1f} {:>9.1f}\n", what, values.size(), percentile(values, 0.5),
+             percentile(values, 0.99), percentile(values, 1.0));
+}
+
+class killer {
+public:
+  killer(const scratch_directory& scratch, std::uint64_t seed) : scratch_(scratch), random_(seed) {
+    write_bytes(scratch / "text", some_text());
+    if (run_program({"certs", scratch.path("certs"), "--hosts", "127.0.0.1"}).exit_code != 0)
+      throw std::runtime_error("no certificates could be made");
+    reference_ = report_of({"--schedule", "reference"});
+  }
+
+  /// One run whose workers are killed all the time; false when it is not as it should be.
+  bool run(const kind_of_run& kind) {
+    std::filesystem::remove_all(scratch_ / "saved");
+    const int killed_before = kills_;
+    running_program train(words(kind.flags + arguments{"--spawn", std::to_string(kind.workers), "--tls",
+                                                       scratch_.path("certs/127.0.0.1"), "--max-restarts", "1000000"}));
+    const double began = now();
+    while (!train.has_ended() && now() - began < longest_run) {
+      std::this_thread::sleep_for(std::chrono::duration<double>(any(longest_pause)));
+      strike(train.process());
+    }
+    if (!train.has_ended()) {
+      train.send(SIGKILL);
+      return fail(kind, "it did not end within " + std::to_string(longest_run) + " s");
+    }
+    const program_result result = train.finish();
+    if (result.exit_code != 0)
+      return fail(kind, result.err);
+    const json report = last_report(scratch_);
+    note(report);
+    for (const char* field : {"weights_sha256", "optimizer_sha256", "losses"})
+      if (report[field] != reference_[field])
+        return fail(kind, std::string("its ") + field + " are not the reference's");
+    fmt::print("{:<28} {:>3} killed, {:>3} ranks lived again, {} times back, in {:.1f} s: the reference's bits\n",
+               kind.name, kills_ - killed_before, report["recoveries"].size(), report["returns"].size(), now() - began);
+    std::fflush(stdout);
+    return true;
+  }
+
+  int kills() const { return kills_; }
+  void print_times() const {
+    fmt::print("\n{:<44} {:>6} {:>9} {:>9} {:>9}\n", "milliseconds", "times", "p50", "p99", "most");
+    print("last sign of life to notice of the death", times_.detected);
+    print("notice to the new incarnation's state", times_.resumed);
+    print("notice to its first new report", times_.caught_up);
+    print("of whole runs that went back: notice to ranks", times_.returned);
+  }
+
+private:
+  arguments words(const arguments& flags) const {
+    return words_of_run(scratch_, arguments{"--layers", "2", "--stages", "4", "--steps", std::to_string(steps)} + flags);
+  }
+  json report_of(const arguments& flags) const {
+    const program_result result = run_program(words(flags));
+    if (result.exit_code != 0)
+      throw std::runtime_error("training failed: " + result.err);
+    return last_report(scratch_);
+  }
+  double any(double most) { return std::uniform_real_distribution<double>(0.0, most)(random_); }
+
+  /// Mostly one, sometimes two at once or all.
+  void strike(pid_t coordinator) {
+    std::vector<pid_t> workers = children_of(coordinator);
+    std::ranges::shuffle(workers, random_);
+    const std::size_t how_many = std::discrete_distribution<std::size_t>{0, 8, 2}(random_);
+    const std::size_t all = std::uniform_int_distribution<int>(0, 10)(random_) == 0 ? workers.size() : how_many;
+    for (std::size_t i = 0; i < std::min(all, workers.size()); ++i)
+      kills_ += ::kill(workers[i], SIGKILL) == 0 ? 1 : 0;
+  }
+
+  void note(const json& report) {
+    for (const json& one : report["recoveries"]) {
+      times_.detected.push_back(one["detected_ms"]);
+      times_.resumed.push_back(one["resumed_ms"]);
+      times_.caught_up.push_back(one["caught_up_ms"]);
+    }
+    for (const json& one : report["returns"])
+      times_.returned.push_back(1e3 * one["seconds"].get<double>());
+  }
+
+  static bool fail(const kind_of_run& kind, const std::string& what) {
+    fmt::print("{}: FAILED: {}\n", kind.name, what);
+    return false;
+  }
+
+  const scratch_directory& scratch_;
+  std::mt19937_64 random_;
+  json reference_;
+  int kills_ = 0;
+  times times_;
+};
+
+std::uint64_t number_after(const arguments& words, const std::string& flag, std::uint64_t otherwise) {
+  const auto found = std::ranges::find(words, flag);
+  return found == words.end() || found + 1 == words.end() ? otherwise : std::stoull(*(found + 1));
+}
+
+} // namespace
+
+int main(int count, char** values) {
+  const arguments words(values + 1, values + count);
+  const auto wanted = static_cast<int>(number_after(words, "--kills", 200));
+  const scratch_directory scratch;
+  killer all(scratch, number_after(words, "--seed", 1));
+  const arguments saving{"--checkpoint", scratch.path("saved"), "--checkpoint-every", "50"};
+  const std::vector<kind_of_run> kinds = {
+      {"1f1b, 2 workers", 2, {}},
+      {"zb-h1, 3 workers", 3, {"--schedule", "zb-h1"}},
+      {"1f1b, 3 workers, checkpoints", 3, saving},
+      {"gpipe, 4 workers, snapshot-every 3", 4, {"--schedule", "gpipe", "--snapshot-every", "3"}},
+      {"1f1b, 2, through coordinator", 2, saving + arguments{"--checkpoint-via", "coordinator"}},
+  };
+  bool good = true;
+  for (std::size_t turn = 0; all.kills() < wanted && good; ++turn)
+    good = all.run(kinds[turn % kinds.size()]);
+  fmt::print("\n{} worker processes killed, over TLS\n", all.kills());
+  all.print_times();
+  return good ? 0 : 1;
+}
