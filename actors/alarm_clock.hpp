@@ -1,5 +1,6 @@
-// A thread that calls back at stated moments; what ranks with emulated passes wait on. CAF's own clock is woken for
-// each message it is to send, which takes the sender longer than all else that a rank does between two passes.
+// A thread that calls back at stated moments; what ranks with emulated passes and delayed messages wait on. CAF's own
+// clock is woken for each message it is to send, which takes the sender longer than all else that a rank does between
+// two passes.
 #pragma once
 
 #include <chrono>
@@ -22,7 +23,8 @@ public:
   ~alarm_clock();
 
   /// Calls `ring` at `when`, or soon after, on the clock's thread, which the first call starts. `ring` must not throw.
-  /// A rank asks for at most two alarms at a time, one for each purpose, so their number is bounded.
+  /// A rank asks for at most two alarms at a time, one for each purpose, and for one for each message that chaos
+  /// delays, so their number is bounded.
   void ring_at(moment when, std::function<void()> ring);
 
 private:

@@ -4,6 +4,7 @@
 #include "actors/alarm_clock.hpp"
 #include "actors/messages.hpp"
 #include "runtime/data.hpp"
+#include "runtime/faults/chaos_disk.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/run_options.hpp"
 #include "runtime/stage_runner.hpp"
@@ -83,7 +84,11 @@ struct run_setup {
   run_clock clock;
   std::uint32_t processors = 0;                 ///< how many ranks can compute at once; 0: all
   std::unique_ptr<const model_family> emulated; ///< the family, if passes are emulated
+  std::vector<chaos_event> chaos;               ///< faults that the run makes itself; see settle_chaos
+  std::unique_ptr<chaos_disk> failing_disk;     ///< of them, those of this process's disk
 
+  /// What makes failures up where checkpoints are written; null: nothing.
+  disk_faults* disk() const { return options->disk != nullptr ? options->disk : failing_disk.get(); }
   std::uint64_t first_step() const { return options->resume == nullptr ? 0 : options->resume->steps_done(); }
 };
 using setup_ptr = std::shared_ptr<const run_setup>;
@@ -95,7 +100,7 @@ struct company {
   recorder_actor recorder;
   store_actor store;
   keeper_actor keeper;          ///< null where nobody restarts ranks
-  alarm_clock* alarm = nullptr; ///< ends ranks' emulated passes; outlives the actors
+  alarm_clock* alarm = nullptr; ///< ends ranks' emulated passes, sends late messages; outlives the actors
 };
 
 /// An observer is told of run_finished and failure_message. It is the one who ends the run.

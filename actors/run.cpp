@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 namespace troupe {
 
@@ -40,9 +41,15 @@ std::shared_ptr<run_setup> make_setup(const run_spec& spec, const data_source* d
     setup->family = setup->emulated.get();
     setup->processors = 0;
   }
+  settle_chaos(*setup, setup->first_step());
   const auto start = std::chrono::steady_clock::now();
   setup->clock = [start] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   return setup;
+}
+
+void settle_chaos(run_setup& setup, std::uint64_t first_step, std::vector<std::uint32_t> processes) {
+  setup.chaos = chaos_of(setup.spec, setup.pipeline, first_step, std::move(processes));
+  setup.failing_disk = std::make_unique<chaos_disk>(setup.chaos);
 }
 
 company_view plain_view() {

@@ -4,7 +4,9 @@
 #include "actors/interfaces.hpp"
 #include "actors/keeper.hpp"
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace troupe {
 
@@ -31,8 +33,12 @@ company_view plain_view();
 void introduce(const company& everyone, const std::shared_ptr<const company>& seen_by_ranks,
                const std::shared_ptr<const company>& seen_by_others);
 
-/// Makes the setup of a run: plan, family, clock. Who has no scheduler needs no `data`.
+/// Makes the setup of a run: plan, family, clock, chaos. Who has no scheduler needs no `data`.
 std::shared_ptr<run_setup> make_setup(const run_spec& spec, const data_source* data, const run_options& options,
                                       std::uint32_t processors);
+
+/// Draws the faults that the spec asks for. To be called again where make_setup cannot know after how many steps the
+/// run goes on, or that ranks share processes (`processes` as in chaos_run).
+void settle_chaos(run_setup& setup, std::uint64_t first_step, std::vector<std::uint32_t> processes = {});
 
 } // namespace troupe

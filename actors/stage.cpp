@@ -11,13 +11,15 @@ namespace {
 
 using self_pointer = stage_actor::stateful_pointer<stage_actor_state>;
 
-/// Both share the copied tensors.
+/// Both share the copied tensors. The keeper comes last: a rank that dies in between has not done the step, and its
+/// successor hands out the same once more.
 void hand_out(self_pointer self, const rank_snapshot& taken) {
   const company& everyone = *self->state.everyone;
-  if (everyone.keeper)
-    post(self, everyone.keeper, taken);
   if (taken.purpose == take_snapshot::to_checkpoint)
     post(self, everyone.store, taken);
+  self->state.saboteur.strike_during_snapshot(taken.steps_done);
+  if (everyone.keeper)
+    post(self, everyone.keeper, taken);
 }
 
 void dispatch(self_pointer self, rank_output&& output) {
@@ -40,22 +42,47 @@ void dispatch(self_pointer self, rank_output&& output) {
 /// Of the usual time of the action that would overtake; see rank_setup.
 constexpr double patience = 0.5;
 
+alarm_clock::moment moment_after(double seconds) {
+  return std::chrono::steady_clock::now() +
+         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+}
+
 /// Sends itself a message at `moment` of the run's clock.
 template <class Message>
 void tell_later(self_pointer self, double moment) {
-  const std::chrono::duration<double> left(moment - self->state.clock());
-  self->state.everyone->alarm->ring_at(std::chrono::steady_clock::now() +
-                                           std::chrono::duration_cast<std::chrono::nanoseconds>(left),
+  self->state.everyone->alarm->ring_at(moment_after(moment - self->state.clock()),
                                        [rank = stage_actor(self)] { tell(rank, Message{}); });
 }
 
-void send(self_pointer self, rank_outputs outputs) {
+/// Reaches its receiver even if this rank is dead by then, as on a network.
+void dispatch_later(self_pointer self, const late_message& late) {
+  const company& everyone = *self->state.everyone;
+  TROUPE_CHECK(everyone.alarm != nullptr, "chaos delays a message where there is no alarm clock");
+  std::visit(
+      [&](const auto& message) {
+        if constexpr (requires { message.via; }) {
+          const stage_actor& receiver = everyone.ranks[message.via.target_rank];
+          everyone.alarm->ring_at(moment_after(late.seconds), [receiver, message] { tell(receiver, message); });
+        }
+      },
+      late.what);
+}
+
+void dispatch_all(self_pointer self, rank_outputs&& outputs) {
   for (rank_output& output : outputs)
     dispatch(self, std::move(output));
 }
 
+void send(self_pointer self, rank_outputs outputs) {
+  for (const late_message& late : self->state.saboteur.messages().disturb(outputs))
+    dispatch_later(self, late);
+  dispatch_all(self, std::move(outputs));
+}
+
 void run_one(self_pointer self) {
-  send(self, self->state.runner->run_next());
+  stage_actor_state& state = self->state;
+  send(self, state.saboteur.run_next(*state.runner));
+  state.saboteur.strike_after_send();
 }
 
 /// Builds the rank.
@@ -86,7 +113,10 @@ void run_when_due(self_pointer self) {
       post(self, stage_actor(self), run_next_message{});
     }
   }
-  if (state.run_next_pending || state.reconsider_pending)
+  if (state.run_next_pending)
+    return;
+  dispatch_all(self, state.saboteur.messages().release());
+  if (state.reconsider_pending)
     return;
   if (const std::optional<double> moment = state.runner->patience_ends()) {
     state.reconsider_pending = true;
@@ -112,6 +142,7 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, cons
         return caf::exit_reason::unhandled_exception;
       });
   self->state.clock = setup->clock;
+  self->state.saboteur = rank_saboteur(setup->chaos, start.rank, start.birth.life);
   return {
       on<introduction>(self,
                        [self, setup, start](const introduction& in) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/interfaces.hpp"
+#include "actors/rank_saboteur.hpp"
 
 #include <optional>
 
@@ -11,6 +12,7 @@ namespace troupe {
 struct stage_actor_state {
   static constexpr const char* name = "stage";
   std::optional<stage_runner> runner;
+  rank_saboteur saboteur;
   std::shared_ptr<const company> everyone;
   run_clock clock;
   bool run_next_pending = false;   ///< a run_next_message is in the mailbox, or an alarm will send it

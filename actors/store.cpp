@@ -103,7 +103,7 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state
                                  checkpoint_route route, const observer& watcher) {
   guard(self, watcher, "the store");
   self->state.route = route;
-  self->state.collector.emplace(setup->spec, *setup->family, setup->pipeline, setup->options->disk);
+  self->state.collector.emplace(setup->spec, *setup->family, setup->pipeline, setup->disk());
   return {
       on<introduction>(self, [self](const introduction& in) { self->state.everyone = in.everyone; }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { announce(self, self->state.collector->add(in)); }),

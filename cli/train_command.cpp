@@ -257,8 +257,7 @@ plan find_plan(const train_request& request, const run_spec& spec, const data_so
 /// What is drawn, so that it can be asked for again. Throws spec_error when the run has no such place.
 void tell_chaos(const train_request& request, const run_spec& spec, const plan& chosen, const run_options& options) {
   const std::uint64_t first = options.resume == nullptr ? 0 : options.resume->steps_done();
-  const std::vector<chaos_event> events =
-      resolve_chaos(parse_chaos(spec.faults.chaos), chaos_run_of(spec, chosen, first));
+  const std::vector<chaos_event> events = chaos_of(spec, chosen, first);
   if (!events.empty() && !request.quiet)
     fmt::print(stderr, "chaos: {}\n", to_text(events));
 }

@@ -25,12 +25,17 @@ inline bool checkpoint_due(const run_spec& spec, std::uint64_t steps_done, bool 
   return !wanted.directory.empty() && (last || (wanted.every != 0 && steps_done % wanted.every == 0));
 }
 
-/// Whether the ranks keep a snapshot after so many steps. Asynchronous schedules have to flush for it, so that they do
-/// it less often.
-inline bool snapshot_due(const run_spec& spec, bool asynchronous, std::uint64_t steps_done) {
+/// Steps from one snapshot that the ranks keep to the next; 0: they keep none. Asynchronous schedules have to flush for
+/// it, so that they do it less often.
+inline std::uint64_t steps_between_snapshots(const run_spec& spec, bool asynchronous) {
   constexpr std::uint64_t steps_between_flushes = 8; // at least
   const std::uint64_t every = spec.faults.snapshot_every;
-  return every != 0 && steps_done % (asynchronous ? std::max(every, steps_between_flushes) : every) == 0;
+  return asynchronous && every != 0 ? std::max(every, steps_between_flushes) : every;
+}
+
+inline bool snapshot_due(const run_spec& spec, bool asynchronous, std::uint64_t steps_done) {
+  const std::uint64_t every = steps_between_snapshots(spec, asynchronous);
+  return every != 0 && steps_done % every == 0;
 }
 
 /// Whether the step of an asynchronous schedule after which `steps_done` steps are done may run into the next one: not

@@ -156,6 +156,12 @@ bool stage_runner::can_run() const {
   return false;
 }
 
+std::optional<list_place> stage_runner::place_in_list() const {
+  if (phase_ != phase::running || current_->mode != pass_mode::train)
+    return std::nullopt;
+  return list_place{current_->step, static_cast<std::uint32_t>(slices_.size())};
+}
+
 rank_outputs stage_runner::run_next() {
   TROUPE_CHECK(can_run(), "a rank was asked to run with nothing due");
   rank_outputs out;

@@ -51,6 +51,12 @@ struct placed_action {
   message_place place() const { return {at, what.stage, what.microbatch}; }
 };
 
+/// How far a rank is in its list of a training step.
+struct list_place {
+  std::uint64_t step = 0;
+  std::uint32_t done = 0; ///< actions that are over
+};
+
 /// Invariants, whatever arrives in whatever order:
 /// - actions run in the list's order, or as action_queue lets them overtake; each once, and only with all their inputs;
 /// - a stage holds the stash of at most its schedule's peak of microbatches, and a bounded number of waiting messages;
@@ -91,6 +97,8 @@ public:
   std::optional<double> wake_at();
   /// True when actions compute nothing, so that a call of run_next takes no time.
   bool emulates() const { return emulation_.has_value(); }
+  /// Nothing when no such step runs.
+  std::optional<list_place> place_in_list() const;
   /// When can_run() will be true without a further message, because patience ends; nothing when it will not.
   std::optional<double> patience_ends() const;
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 namespace troupe {
 
@@ -117,7 +118,7 @@ chaos_run chaos_run_of(const run_spec& spec, const plan& pipeline, std::uint64_t
   chaos_run run{.ranks = pipeline.ranks(),
                 .first_step = first_step,
                 .end_step = final_step(spec),
-                .snapshot_every = spec.faults.snapshot_every,
+                .snapshot_every = steps_between_snapshots(spec, pipeline.order.asynchronous.has_value()),
                 .actions = {}};
   for (std::uint32_t rank = 0; rank < run.ranks; ++rank) {
     // A continued step that flushes is the shortest there is.
@@ -166,6 +167,13 @@ std::vector<chaos_event> resolve_chaos(const std::vector<chaos_order>& orders, c
                         .write = order.write,
                         .error = order.error});
   return events;
+}
+
+std::vector<chaos_event> chaos_of(const run_spec& spec, const plan& pipeline, std::uint64_t first_step,
+                                  std::vector<std::uint32_t> processes) {
+  chaos_run run = chaos_run_of(spec, pipeline, first_step);
+  run.processes = std::move(processes);
+  return resolve_chaos(parse_chaos(spec.faults.chaos), run);
 }
 
 } // namespace troupe

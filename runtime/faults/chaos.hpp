@@ -78,6 +78,11 @@ struct chaos_event {
 /// their steps, then the rest as written. `run.actions` is known. Throws spec_error as expect_possible does.
 std::vector<chaos_event> resolve_chaos(const std::vector<chaos_order>& orders, const chaos_run& run);
 
+/// All at once for a run of `pipeline` that goes on after `first_step` steps: the same in each of its processes.
+/// `processes` as in chaos_run.
+std::vector<chaos_event> chaos_of(const run_spec& spec, const plan& pipeline, std::uint64_t first_step,
+                                  std::vector<std::uint32_t> processes = {});
+
 /// As parse_chaos reads it, so that what was drawn can be run again.
 std::string to_text(const chaos_event& event);
 std::string to_text(const std::vector<chaos_event>& events);

@@ -50,6 +50,8 @@ public:
   message_chaos() = default;
   message_chaos(const std::vector<chaos_event>& events, std::uint32_t rank, incarnation life);
 
+  /// False when every message is delivered.
+  bool strikes() const { return !faults_.empty(); }
   /// Of the next message.
   message_fate next() { return fate_of(sent_++); }
   /// Of the message with this number, from 0; follows from the arguments alone.
