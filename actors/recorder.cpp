@@ -35,11 +35,7 @@ recorder_actor::behavior_type recorder(self_pointer self, const setup_ptr& setup
       adding<step_closed>(self, watcher),
       on<checkpoint_committed>(self, [self](const checkpoint_committed& in) { self->state.log->add(in); }),
       on<checkpoint_failed>(self, [self](const checkpoint_failed& in) { self->state.log->add(in); }),
-      on<rank_recovered>(self,
-                         [self, setup](const rank_recovered& in) {
-                           if (setup->options->on_recovery)
-                             setup->options->on_recovery(in.what);
-                         }),
+      on<rank_recovered>(self, [self](const rank_recovered& in) { self->state.log->add(in); }),
       adding<run_closed>(self, watcher),
   };
 }

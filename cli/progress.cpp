@@ -76,6 +76,17 @@ void progress::show(const step_progress& at) {
   std::fflush(stderr);
 }
 
+void progress::show(const rank_recovery& one) {
+  constexpr double milliseconds = 1e3; // in a second
+  if (style_ == progress_style::none)
+    return;
+  const std::string end = one.resumed > 0.0
+                              ? fmt::format("lives again after {:.1f} ms, {} microbatches replayed",
+                                            (one.resumed - one.noticed) * milliseconds, one.replayed_passes)
+                              : "did not live again";
+  say(fmt::format("step {}: {}; rank {} {}", one.step + 1, one.cause, one.rank, end));
+}
+
 void progress::say(const std::string& line) {
   fmt::print(stderr, "{}{}\n", line_open_ ? "\r\x1b[K" : "", line);
   line_open_ = false;

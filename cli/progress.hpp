@@ -30,6 +30,8 @@ public:
   /// A line of its own, whatever the style.
   void say(const std::string& line);
   void show(const validation_point& at) { validation_ = at.loss; }
+  /// A line of its own, unless nothing is to be shown.
+  void show(const rank_recovery& one);
 
 private:
   bool is_due(const step_progress& at) const;

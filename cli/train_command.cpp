@@ -303,6 +303,7 @@ void train(const train_request& request) {
                             .resume = resumed ? &*resumed : nullptr,
                             .on_step = [&](const step_progress& at) { shown.show(at); },
                             .on_validation = [&](const validation_point& at) { shown.show(at); },
+                            .on_recovery = [&](const rank_recovery& one) { shown.show(one); },
                             .on_checkpoint = [&](const checkpoint_committed& one) { checkpoints.note(one); },
                             .on_checkpoint_failed = [&](const checkpoint_failed& one) { checkpoints.note(one); },
                             .interrupts = &interrupts->count()};

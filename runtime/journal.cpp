@@ -77,6 +77,19 @@ void journal::add(const checkpoint_failed& in) {
     setup_.options->on_checkpoint_failed(in);
 }
 
+void journal::add(const rank_recovered& in) {
+  tell_once(in.what);
+}
+
+void journal::tell_once(const rank_recovery& one) {
+  if (!told_recoveries_.emplace(one.rank, one.noticed).second)
+    return;
+  if (trace_)
+    trace_->add(one);
+  if (setup_.options->on_recovery)
+    setup_.options->on_recovery(one);
+}
+
 void journal::tell_complete_steps() {
   while (!pending_.empty()) {
     const auto& [at, first] = *pending_.begin();
@@ -204,6 +217,8 @@ std::optional<simulation> journal::predict() const {
 
 run_report journal::finish() {
   TROUPE_CHECK(complete(), "the report of a run that is not over");
+  for (const rank_recovery& one : end_->recoveries) // those, too, that never caught up
+    tell_once(one);
   if (trace_)
     trace_->close();
   report_.weights_sha256 = end_->weights_sha256;

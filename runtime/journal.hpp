@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,7 @@ public:
   /// Tells the user at once.
   void add(const checkpoint_committed& in);
   void add(const checkpoint_failed& in);
+  void add(const rank_recovered& in);
 
   /// True once the run is over and every step of it was told.
   bool complete() const { return end_.has_value() && pending_.empty(); }
@@ -56,6 +58,7 @@ private:
     std::map<std::uint32_t, slice_batch> slices; ///< by rank
   };
   std::size_t batches_per_step() const { return setup_.pipeline == nullptr ? 0 : setup_.pipeline->ranks(); }
+  void tell_once(const rank_recovery& one);
   bool was_told(const step_id& at) const { return last_told_ && at <= *last_told_; }
   void tell_complete_steps();
   void tell(const step_closed& closing, const std::vector<slice_batch>& slices);
@@ -71,6 +74,7 @@ private:
   std::optional<timeline> timeline_;
   std::map<step_id, entry> pending_;
   std::optional<step_id> last_told_;
+  std::set<std::pair<std::uint32_t, double>> told_recoveries_; ///< rank, and when its death was noticed
   std::optional<run_closed> end_;
   run_report report_;
   std::vector<double> bubbles_;          ///< by training step

@@ -73,12 +73,15 @@ json rank_to_json(const rank_report& rank) {
 
 json recovery_to_json(const rank_recovery& one) {
   constexpr double milliseconds = 1e3; // in a second
+  const auto since_noticed = [&](double moment) {
+    return moment > 0.0 ? json((moment - one.noticed) * milliseconds) : json(); // it came to nothing
+  };
   return {{"step", one.step + 1},
           {"rank", one.rank},
           {"cause", one.cause},
           {"detected_ms", (one.noticed - one.last_heard) * milliseconds},
-          {"resumed_ms", (one.resumed - one.noticed) * milliseconds},
-          {"caught_up_ms", (one.caught_up - one.noticed) * milliseconds},
+          {"resumed_ms", since_noticed(one.resumed)},
+          {"caught_up_ms", since_noticed(one.caught_up)},
           {"replayed_microbatches", one.replayed_passes}};
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/file_io.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <cerrno>
 
@@ -30,6 +31,17 @@ std::string slice_event(std::uint32_t rank, const step_id& at, const action_slic
                      at.mode == pass_mode::train ? "train" : "evaluate");
 }
 
+/// Of one that came to nothing just the moment.
+std::string recovery_event(const rank_recovery& one) {
+  const double duration = one.resumed > 0.0 ? one.resumed - one.noticed : 0.0;
+  const nlohmann::json arguments = {
+      {"step", one.step}, {"cause", one.cause}, {"replayed_microbatches", one.replayed_passes}};
+  return fmt::format(R"({{"ph":"X","pid":1,"tid":{},"ts":{:.3f},"dur":{:.3f},"name":"recovery","cat":"recovery",)"
+                     R"("args":{}}})",
+                     one.rank, one.noticed * microseconds, duration * microseconds,
+                     arguments.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
 } // namespace
 
 trace_writer::trace_writer(const std::filesystem::path& path, std::uint32_t ranks) : path_(path), out_(path) {
@@ -52,6 +64,10 @@ void trace_writer::write(const std::string& event) {
 void trace_writer::add(const slice_batch& batch) {
   for (const action_slice& slice : batch.slices)
     write(slice_event(batch.rank, batch.at, slice));
+}
+
+void trace_writer::add(const rank_recovery& recovery) {
+  write(recovery_event(recovery));
 }
 
 void trace_writer::close() {

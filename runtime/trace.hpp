@@ -1,5 +1,5 @@
 // The trace: what ran when, as Chrome trace JSON that Perfetto and chrome://tracing open. One track a rank, slices
-// named by action.
+// named by action, and the recoveries of ranks.
 #pragma once
 
 #include "runtime/traffic.hpp"
@@ -22,6 +22,8 @@ public:
   ~trace_writer();
   /// Slices of one step of one rank; arguments step, stage, microbatch appear on each.
   void add(const slice_batch& batch);
+  /// On the rank's track, from the notice of its death until it lives again.
+  void add(const rank_recovery& recovery);
   /// Completes the document; throws run_error when the disk refused a part of it.
   void close();
 

@@ -362,7 +362,7 @@ struct rank_recovery {
   std::string cause;
   double last_heard = 0.0;           ///< the rank lived then, as far as is known
   double noticed = 0.0;              ///< its death
-  double resumed = 0.0;              ///< the new incarnation has its state
+  double resumed = 0.0;              ///< the new incarnation has its state; 0: it died before
   double caught_up = 0.0;            ///< it has done the first work that its predecessor had not
   std::uint64_t replayed_passes = 0; ///< forward passes in steps that had begun
 };

@@ -127,13 +127,19 @@ TEST_CASE("every kill that a seed draws strikes, and what was drawn, as text, ma
     }
 }
 
-TEST_CASE("a rank that is killed three times at one place lives a fourth time", "[actors][chaos]") {
+TEST_CASE("a rank that is killed three times at one place lives a fourth time, and each death is told once",
+          "[actors][chaos]") {
   run_spec spec = struck_spec("1f1b");
   const made_up_data data(spec);
   spec.faults.chaos = "kill:rank=1,step=2,action=3,at=after-compute,count=3";
-  const run_report report = survived(spec, data, 1);
-  check_same_result(report, expected_of(spec, data));
-  CHECK(causes_of(report) == std::vector<std::string>(3, "rank 1 failed: killed by chaos"));
+  std::vector<std::string> told;
+  run_options options;
+  options.on_recovery = [&](const rank_recovery& one) { told.push_back(one.cause); };
+  const outcome seen = unruly_run(spec, data, options, 1).play();
+  REQUIRE(seen.report);
+  check_same_result(*seen.report, expected_of(spec, data));
+  CHECK(causes_of(*seen.report) == std::vector<std::string>(3, "rank 1 failed: killed by chaos"));
+  CHECK(told == causes_of(*seen.report));
 }
 
 TEST_CASE("a rank that is killed while it hands out a snapshot for a checkpoint leaves that whole", "[actors][chaos]") {

@@ -44,6 +44,20 @@ TEST_CASE("a trace is valid JSON with one named track for each rank and one slic
                                      "args":{"step":8,"stage":0,"microbatch":1,"mode":"evaluate"}})"));
 }
 
+TEST_CASE("a recovery is on the track of its rank, from the notice of the death until the rank lives again") {
+  const scratch_directory scratch;
+  trace_writer trace(scratch / "t.json", 1);
+  trace.add({.rank = 0, .step = 4, .cause = "a \"cause\"", .noticed = 1.5, .resumed = 1.75, .replayed_passes = 3});
+  trace.add({.rank = 0, .step = 4, .cause = "again", .noticed = 2.0});
+  trace.close();
+  json events = json::parse(read_bytes(scratch / "t.json"));
+  REQUIRE(events.size() == 4);
+  CHECK(events[2] ==
+        json::parse(R"({"ph":"X","pid":1,"tid":0,"ts":1500000.0,"dur":250000.0,"name":"recovery","cat":"recovery",
+                        "args":{"step":4,"cause":"a \"cause\"","replayed_microbatches":3}})"));
+  CHECK(events[3]["dur"] == 0.0);
+}
+
 TEST_CASE("a trace without ranks or slices is valid JSON too") {
   const scratch_directory scratch;
   trace_writer trace(scratch / "t.json", 0);
