@@ -29,4 +29,7 @@ protected:
   parameter_source& operator=(parameter_source&&) = default;
 };
 
+/// Copies one tensor of a parameter. Throws checkpoint_error that begins with `name` when the shapes differ.
+void copy_parameter(const std::string& name, const tensor& from, tensor& to);
+
 } // namespace troupe

@@ -4,20 +4,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 namespace troupe {
-
-namespace {
-
-void copy_into(const std::string& name, const tensor& from, tensor& to) {
-  if (from.extents() != to.extents())
-    throw checkpoint_error(
-        fmt::format("{}: found shape {}, expected {}", name, to_string(from.extents()), to_string(to.extents())));
-  std::ranges::copy(from.values(), to.data());
-}
-
-} // namespace
 
 void remote_parameters::read(const std::string& parameter, tensor& value, std::span<tensor> state) const {
   std::future<parameter_answer> coming;
@@ -36,9 +23,9 @@ void remote_parameters::read(const std::string& parameter, tensor& value, std::s
   if (answer.tensors.size() != 1 + state.size())
     throw checkpoint_error(fmt::format("{}: found {} tensors, expected the value and {} of optimizer state", parameter,
                                        answer.tensors.size(), state.size()));
-  copy_into(parameter, answer.tensors.front(), value);
+  copy_parameter(parameter, answer.tensors.front(), value);
   for (std::size_t index = 0; index < state.size(); ++index)
-    copy_into(parameter, answer.tensors[index + 1], state[index]);
+    copy_parameter(parameter, answer.tensors[index + 1], state[index]);
 }
 
 void remote_parameters::take(const parameter_answer& in) const {

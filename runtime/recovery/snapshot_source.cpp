@@ -4,21 +4,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 namespace troupe {
-
-namespace {
-
-void copy_into(const std::string& name, const tensor& from, tensor& to) {
-  if (from.extents() != to.extents())
-    throw checkpoint_error(fmt::format("{} in a snapshot: found shape {}, expected {}", name, to_string(from.extents()),
-                                       to_string(to.extents())));
-  std::ranges::copy(from.values(), to.data());
-}
-
-} // namespace
 
 snapshot_source::snapshot_source(std::shared_ptr<const rank_snapshot> from) : from_(std::move(from)) {
   for (const auto* copy : {&from_->layers, &from_->second_copy})
@@ -33,9 +21,10 @@ void snapshot_source::read(const std::string& parameter, tensor& value, std::spa
     throw checkpoint_error(fmt::format(
         "{} in a snapshot of rank {}: found {}, expected it with {} tensors of state", parameter, from_->rank,
         found == where_.end() ? "nothing" : fmt::format("{}", found->second->state.size()), state.size()));
-  copy_into(parameter, found->second->value, value);
+  const std::string name = parameter + " in a snapshot";
+  copy_parameter(name, found->second->value, value);
   for (std::size_t index = 0; index < state.size(); ++index)
-    copy_into(parameter, found->second->state[index], state[index]);
+    copy_parameter(name, found->second->state[index], state[index]);
 }
 
 } // namespace troupe
