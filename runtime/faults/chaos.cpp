@@ -15,12 +15,8 @@ namespace troupe {
 
 namespace {
 
-bool strikes_rank(const chaos_order& order) {
-  return order.verb == chaos_verb::kill || order.verb == chaos_verb::kill_process || order.verb == chaos_verb::freeze;
-}
-
 bool strikes_once(const chaos_order& order) {
-  return strikes_rank(order) || order.verb == chaos_verb::kill_scheduler;
+  return strikes_rank(order.verb) || order.verb == chaos_verb::kill_scheduler;
 }
 
 bool kills(const chaos_event& event) {
@@ -76,7 +72,7 @@ chaos_event resolve(const chaos_order& order, std::size_t place, std::uint32_t r
   const draw from(order.seed, place, repetition);
   chaos_event event{.verb = order.verb, .seconds = order.seconds};
   event.step = order.step ? *order.step : drawn_step(order, run, from);
-  if (!strikes_rank(order))
+  if (!strikes_rank(order.verb))
     return event;
   event.rank = order.rank ? *order.rank : from.below(run.ranks, draw::what::rank);
   const std::uint64_t moments = snapshot_follows(run, event.step) ? 4 : 3;
@@ -113,6 +109,10 @@ void count_lives(std::vector<chaos_event>& events, const chaos_run& run) {
 }
 
 } // namespace
+
+bool strikes_rank(chaos_verb verb) {
+  return verb == chaos_verb::kill || verb == chaos_verb::kill_process || verb == chaos_verb::freeze;
+}
 
 chaos_run chaos_run_of(const run_spec& spec, const plan& pipeline, std::uint64_t first_step) {
   chaos_run run{.ranks = pipeline.ranks(),

@@ -15,6 +15,9 @@ namespace troupe {
 
 enum class chaos_verb { kill, kill_process, kill_scheduler, freeze, drop, duplicate, delay, reorder, disk };
 
+/// Whether it strikes a rank, and strikes it once.
+bool strikes_rank(chaos_verb verb);
+
 /// When a fault strikes a rank: before an action takes its inputs, before its result is sent, after that; or, whatever
 /// the action, while the rank hands out the snapshot that follows the step. In the order in which a rank gets there.
 enum class chaos_moment { before_receive, after_compute, after_send, during_snapshot };

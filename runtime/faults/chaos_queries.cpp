@@ -26,10 +26,6 @@ std::optional<chaos_event> take_first(std::vector<chaos_event>& pending, const C
   return event;
 }
 
-bool strikes_ranks(chaos_verb verb) {
-  return verb == chaos_verb::kill || verb == chaos_verb::kill_process || verb == chaos_verb::freeze;
-}
-
 message_fate::kind fate_by(chaos_verb verb) {
   switch (verb) {
   case chaos_verb::drop:
@@ -49,7 +45,7 @@ message_fate::kind fate_by(chaos_verb verb) {
 
 rank_chaos::rank_chaos(const std::vector<chaos_event>& events, std::uint32_t rank, incarnation life)
     : pending_(chosen(events, [&](const chaos_event& one) {
-        return strikes_ranks(one.verb) && one.rank == rank && one.life == life;
+        return strikes_rank(one.verb) && one.rank == rank && one.life == life;
       })) {}
 
 std::optional<chaos_event> rank_chaos::due(std::uint64_t step, std::uint32_t action, chaos_moment moment) {
