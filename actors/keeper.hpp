@@ -20,8 +20,7 @@ using company_view = std::function<std::shared_ptr<const company>(const company&
 struct keeper_setup {
   /// Makes an actor for a rank; it begins with its introduction.
   std::function<stage_actor(const stage_start&, const observer&)> spawn;
-  company_view shown_to_ranks;
-  company_view shown_to_others;
+  company_view view;
 };
 
 struct keeper_actor_state {

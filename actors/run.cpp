@@ -62,7 +62,7 @@ company spawn_company(caf::actor_system& system, const setup_ptr& setup, const o
   const auto spawn_rank = [&system, setup](const stage_start& start, const observer& kept_by) {
     return system.spawn(stage, setup, start, kept_by);
   };
-  const keeper_setup how{spawn_rank, view, view};
+  const keeper_setup how{spawn_rank, view};
   everyone.keeper = placement == side_actors::own_threads ? system.spawn<caf::detached>(keeper, setup, how, watcher)
                                                           : system.spawn(keeper, setup, how, watcher);
   for (std::uint32_t rank = 0; rank < setup->pipeline.ranks(); ++rank)
