@@ -62,13 +62,20 @@ auto on(Self* self, Function act) {
   };
 }
 
-/// Installs the shell. Nothing that a handler throws is lost, and none ends as a hang.
-template <class Self>
-void guard(Self* self, const caf::actor& watcher, const std::string& who) {
-  self->set_exception_handler([watcher, who](std::exception_ptr& thrown) -> caf::error {
-    tell(watcher, describe_failure(thrown, who));
+/// Installs the shell: what a handler throws ends the actor and is told by `tell_of`. Nothing is lost, and none ends as
+/// a hang.
+template <class Self, class Function>
+void guard_with(Self* self, Function tell_of) {
+  self->set_exception_handler([tell_of](std::exception_ptr& thrown) -> caf::error {
+    tell_of(thrown);
     return caf::exit_reason::unhandled_exception;
   });
+}
+
+/// The same, told to `watcher` as a failure of `who`.
+template <class Self>
+void guard(Self* self, const caf::actor& watcher, const std::string& who) {
+  guard_with(self, [watcher, who](const std::exception_ptr& thrown) { tell(watcher, describe_failure(thrown, who)); });
 }
 
 } // namespace troupe

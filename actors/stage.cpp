@@ -136,11 +136,9 @@ auto accepting(self_pointer self) {
 
 stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, const stage_start& start,
                                  const observer& watcher) {
-  self->set_exception_handler(
-      [watcher, rank = start.rank, life = start.birth.life](std::exception_ptr& thrown) -> caf::error {
-        tell(watcher, rank_failed{rank, life, describe_failure(thrown, "rank " + std::to_string(rank))});
-        return caf::exit_reason::unhandled_exception;
-      });
+  guard_with(self, [watcher, rank = start.rank, life = start.birth.life](const std::exception_ptr& thrown) {
+    tell(watcher, rank_failed{rank, life, describe_failure(thrown, "rank " + std::to_string(rank))});
+  });
   self->state.clock = setup->clock;
   self->state.saboteur = rank_saboteur(setup->chaos, start.rank, start.birth.life);
   return {
