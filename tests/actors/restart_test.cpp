@@ -2,6 +2,7 @@
 // computed nothing twice.
 #include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
+#include "tests/support/error_text.hpp"
 #include "tests/support/failing_family.hpp"
 #include "tests/support/same_result.hpp"
 #include "tests/support/sanitized.hpp"
@@ -151,13 +152,9 @@ TEST_CASE("a rank that dies too often ends the run with the cause and leaves a c
   const failing_family family(2, {.when = failing_layer::moment::forward, .step = 1, .microbatch = 2});
   run_options options;
   options.family = &family;
-  try {
-    run_pipeline(spec, data, options);
-    FAIL("the run went on");
-  } catch (const run_error& e) {
-    CHECK(std::string(e.what()) == "rank 1 died 3 times within 60 s, expected at most 2 (faults.max_restarts); last "
-                                   "cause: rank 1 failed: the layer gave up");
-  }
+  CHECK(error_text<run_error>([&] { run_pipeline(spec, data, options); }) ==
+        "rank 1 died 3 times within 60 s, expected at most 2 (faults.max_restarts); last cause: rank 1 failed: the "
+        "layer gave up");
   std::vector<std::string> warnings;
   CHECK(checkpoint::open_latest(spec.checkpoint.directory, warnings).steps_done() == 1);
   CHECK(warnings.empty());
