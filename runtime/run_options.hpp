@@ -39,7 +39,7 @@ struct run_options {
   const checkpoint* resume = nullptr;  ///< where to go on from; null: from the seed
   std::function<void(const step_progress&)> on_step = {};
   std::function<void(const validation_point&)> on_validation = {};
-  std::function<void(const rank_recovery&)> on_recovery = {}; ///< a rank has died, and its successor has caught up or died
+  std::function<void(const rank_recovery&)> on_recovery = {}; ///< a rank has died; its successor has caught up, or died
   std::function<void(const checkpoint_committed&)> on_checkpoint = {};
   std::function<void(const checkpoint_failed&)> on_checkpoint_failed = {}; ///< the run goes on without it
   const std::atomic<int>* interrupts = nullptr; ///< above 0: finish the step, write a checkpoint if asked for, return
