@@ -124,11 +124,16 @@ void step_coordinator::tell_again(std::uint32_t rank, coordinator_outputs& out) 
     to_rank(rank, digest_request{1, books_.steps_done}, out);
 }
 
-/// A rank need not be there yet: that it is may be what got lost.
+/// A rank need not be there yet: that it is may be what got lost. A snapshot that got lost on its way is not sent again,
+/// so that a generation that is under way is forgotten, too.
 coordinator_outputs step_coordinator::send_all_again() {
   coordinator_outputs out;
   if (!restartable() || books_.phase == run_phase::closed)
     return out;
+  if (books_.newest_generation > books_.recovery_line) {
+    write().newest_generation = books_.recovery_line;
+    close_complete_steps(out);
+  }
   for (std::uint32_t rank = 0; rank < books_.lives.size(); ++rank) {
     out.emplace_back(rank_order{rank, send_again{books_.lives[rank], books_.recovery_line, rank}});
     tell_again(rank, out);

@@ -26,11 +26,14 @@ void worker_claims::lose(member& one, const std::string& reason, double silent_f
   if (!one.worker)
     return;
   where_.workers[*one.worker].standing = worker_standing::gone;
+  const std::vector<std::uint32_t> unkept = choose_replicas(where_);
+  tell_placement(); // before the scheduler can ask for snapshots, which are to go to other replicas
   if (had_part) {
     note(text);
     lose_ranks_of(*one.worker, text, silent_for);
+    for (const std::uint32_t rank : unkept)
+      tell(everyone_.scheduler, snapshot_lost{rank, std::numeric_limits<std::uint64_t>::max()});
   }
-  tell_placement();
   admit_joiners(); // who waited for the lost one to be connected to
 }
 
@@ -40,13 +43,6 @@ void worker_claims::lose_ranks_of(std::uint32_t worker, const std::string& cause
   for (const std::uint32_t rank : where_.workers[worker].ranks)
     if (!restarting_.contains(rank))
       tell(everyone_.scheduler, rank_lost{rank, where_.ranks[rank].life, cause, now - silent_for, now});
-  std::vector<std::uint32_t> unkept;
-  for (std::uint32_t rank = 0; rank < where_.ranks.size(); ++rank)
-    if (where_.ranks[rank].replica == worker && worker_of(where_, rank) != worker)
-      unkept.push_back(rank);
-  choose_replicas(where_);
-  for (const std::uint32_t rank : unkept)
-    tell(everyone_.scheduler, snapshot_lost{rank, std::numeric_limits<std::uint64_t>::max()});
   for (auto& [rank, one] : std::map(restarting_)) {
     if (one.worker == worker)
       tell(everyone_.scheduler, rank_lost{rank, one.order.birth.life, cause, now - silent_for, now});
