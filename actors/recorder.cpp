@@ -40,6 +40,11 @@ recorder_actor::behavior_type recorder(self_pointer self, const setup_ptr& setup
                            if (setup->options->on_recovery)
                              setup->options->on_recovery(in.what);
                          }),
+      on<run_warning>(self,
+                      [setup](const run_warning& in) {
+                        if (setup->options->on_warning)
+                          setup->options->on_warning(in.text);
+                      }),
       adding<run_closed>(self, watcher),
   };
 }

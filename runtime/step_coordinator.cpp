@@ -348,7 +348,8 @@ bool step_coordinator::close_training_step(const open_step& step, double loss, c
     std::ranges::find(write().history, step.at, &begun_step::at)->decision = decision;
     to_all(decision, out);
   }
-  out.emplace_back(step_closed{step.at, loss, clipped.norm, rate, seconds_of(step), poison});
+  out.emplace_back(
+      step_closed{step.at, loss, clipped.norm, rate, seconds_of(step), poison, clipped.scale, save || keep});
   return true;
 }
 

@@ -56,6 +56,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
                         .resumed = 1.75,
                         .caught_up = 2.5,
                         .replayed_passes = 3}};
+  report.scheduler_recoveries = {{.step = 4, .cause = "killed, too", .noticed = 1.5, .resumed = 1.75}};
   report.schedule = "1f1b";
   report.interrupted = true;
   json document = json::parse(to_json(report, "0.1.0"));
@@ -66,6 +67,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
     "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "losses": [2.5], "gradient_norms": [0.5],
     "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [{"step": 5, "rank": 1, "cause": "killed", "detected_ms": 500.0, "resumed_ms": 250.0, "caught_up_ms": 1000.0,
                     "replayed_microbatches": 3}],
+    "scheduler_recoveries": [{"step": 5, "cause": "killed, too", "resumed_ms": 250.0}],
     "skipped_steps": [{"step": 4, "microbatch": 2, "layer": 5, "cause": "a loss of nan"},
                       {"step": 7, "microbatch": -1, "layer": -1, "cause": "a gradient norm of inf"}],
     "failed_checkpoints": [{"steps_done": 4, "reason": "run/x: cannot write: No space left on device"}],
