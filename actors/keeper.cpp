@@ -149,8 +149,9 @@ void restart(self_pointer self, const run_setup& setup, const restart_order& in)
   state.lives[in.rank] = in.birth.life;
   state.everyone.ranks[in.rank] = next;
   const auto shown = state.how.shown_to_ranks(state.everyone);
-  post(self, next, introduction{shown}); // before anybody else can write to it
+  // The scheduler before the rank says to it that it is ready; the rank before the others send it what it needs.
   post(self, state.everyone.scheduler, introduction{state.how.shown_to_others(state.everyone)});
+  post(self, next, introduction{shown});
   for (std::uint32_t rank = 0; rank < state.everyone.ranks.size(); ++rank)
     if (rank != in.rank)
       post(self, state.everyone.ranks[rank], successor_message{{in.rank, in.birth.life}, shown});
