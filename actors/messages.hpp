@@ -10,6 +10,7 @@
 #include <caf/all.hpp>
 
 #include <memory>
+#include <string>
 
 namespace troupe {
 
@@ -64,6 +65,11 @@ struct successor_message {
 /// The observer to the keeper: end all that you keep, then yourself.
 struct dismiss_ranks {};
 
+/// Scheduler to recorder, for the user: something is wrong, and the run goes on.
+struct run_warning {
+  std::string text;
+};
+
 /// Recorder to the observer: the run is over.
 struct run_finished {
   std::shared_ptr<const run_report> report;
@@ -115,6 +121,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::recovery_line_message))
 CAF_ADD_TYPE_ID(troupe, (troupe::rank_recovered))
 CAF_ADD_TYPE_ID(troupe, (troupe::send_again))
 CAF_ADD_TYPE_ID(troupe, (troupe::look_message))
+CAF_ADD_TYPE_ID(troupe, (troupe::run_warning))
 CAF_ADD_TYPE_ID(troupe, (troupe::scheduler_failed))
 CAF_ADD_TYPE_ID(troupe, (troupe::books_message))
 CAF_ADD_TYPE_ID(troupe, (troupe::scheduler_successor))
@@ -165,6 +172,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::recovery_line_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rank_recovered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::send_again)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::look_message)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_warning)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_failed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::books_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_successor)

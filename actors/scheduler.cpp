@@ -40,6 +40,20 @@ void strike(self_pointer self, const coordinator_outputs& outputs) {
         throw run_error("the scheduler was killed by chaos");
 }
 
+void warn(self_pointer self, const std::string& text) {
+  if (!text.empty())
+    post(self, self->state.everyone->recorder, run_warning{text});
+}
+
+/// Nobody hears of a decision before the disk has it.
+void log_decisions(self_pointer self, const coordinator_outputs& outputs) {
+  if (!self->state.log)
+    return;
+  for (const coordinator_output& one : outputs)
+    if (const auto* const closed = std::get_if<step_closed>(&one))
+      warn(self, self->state.log->note(*closed));
+}
+
 void keep_books(self_pointer self) {
   if (!self->state.keeper)
     return;
@@ -50,6 +64,7 @@ void keep_books(self_pointer self) {
 /// The keeper gets the books with what is sent: a scheduler dies between two handlers, or before it sends anything.
 void send(self_pointer self, coordinator_outputs outputs) {
   strike(self, outputs);
+  log_decisions(self, outputs);
   keep_books(self);
   for (coordinator_output& output : outputs)
     dispatch(self, std::move(output));
@@ -72,12 +87,30 @@ void look(self_pointer self) {
   look_later(self);
 }
 
+void open_log(self_pointer self, const run_setup& setup, incarnation life) {
+  if (setup.spec.checkpoint.directory.empty())
+    return;
+  const log_start start = life > 1 ? log_start::go_on : log_start_of(setup.spec, setup.options->resume);
+  std::vector<std::string> warnings;
+  self->state.log.emplace(setup.spec, versions_rule(setup.pipeline), start, setup.first_step(), warnings);
+  for (const std::string& one : warnings)
+    warn(self, one);
+}
+
 /// The first introduction begins the run; later ones tell of ranks that live again.
-void meet(self_pointer self, const std::shared_ptr<const company>& everyone) {
+void meet(self_pointer self, const run_setup& setup, incarnation life, const std::shared_ptr<const company>& everyone) {
   const bool first = self->state.everyone == nullptr;
   self->state.everyone = everyone;
-  if (first)
-    look_later(self);
+  if (!first)
+    return;
+  open_log(self, setup, life);
+  look_later(self);
+}
+
+void note_checkpoint(self_pointer self, const checkpoint_committed& in) {
+  send(self, self->state.coordinator->accept(in));
+  if (self->state.log)
+    warn(self, self->state.log->note_checkpoint());
 }
 
 void interrupt(self_pointer self) {
@@ -113,12 +146,13 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
   if (start.life > 1)
     self->state.coordinator->note_own_recovery(start.cause, start.noticed);
   return {
-      on<introduction>(self, [self](const introduction& in) { meet(self, in.everyone); }),
+      on<introduction>(
+          self, [self, setup, life = start.life](const introduction& in) { meet(self, *setup, life, in.everyone); }),
       accepting<rank_ready>(self),
       accepting<credit_message>(self),
       accepting<loss_message>(self),
       accepting<step_report>(self),
-      accepting<checkpoint_committed>(self),
+      on<checkpoint_committed>(self, [self](const checkpoint_committed& in) { note_checkpoint(self, in); }),
       accepting<checkpoint_failed>(self),
       accepting<digest_report>(self),
       accepting<rank_lost>(self),

@@ -3,6 +3,7 @@
 
 #include "actors/interfaces.hpp"
 #include "runtime/faults/chaos_queries.hpp"
+#include "runtime/recovery/run_log.hpp"
 #include "runtime/recovery/stall_watch.hpp"
 #include "runtime/step_coordinator.hpp"
 
@@ -14,6 +15,7 @@ struct scheduler_actor_state {
   static constexpr const char* name = "scheduler";
   std::optional<step_coordinator> coordinator;
   std::shared_ptr<const company> everyone;
+  std::optional<run_log> log; ///< of a run with checkpoints
   stall_watch stalls;
   scheduler_chaos chaos;
   keeper_actor keeper; ///< who starts it again; null: nobody

@@ -311,6 +311,7 @@ void train(const train_request& request) {
                             .on_recovery = [&](const rank_recovery& one) { shown.show(one); },
                             .on_checkpoint = [&](const checkpoint_committed& one) { checkpoints.note(one); },
                             .on_checkpoint_failed = [&](const checkpoint_failed& one) { checkpoints.note(one); },
+                            .on_warning = [&](const std::string& text) { shown.say("warning: " + text); },
                             .interrupts = &interrupts->count()};
   const run_report report = run(request, spec, data, options);
   interrupts.reset(); // from here on Ctrl-C ends the program

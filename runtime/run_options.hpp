@@ -44,6 +44,7 @@ struct run_options {
   std::function<void(const rank_recovery&)> on_recovery = {}; ///< a rank has died, and its successor has caught up or died
   std::function<void(const checkpoint_committed&)> on_checkpoint = {};
   std::function<void(const checkpoint_failed&)> on_checkpoint_failed = {}; ///< the run goes on without it
+  std::function<void(const std::string&)> on_warning = {};                 ///< what is wrong, while the run goes on
   const std::atomic<int>* interrupts = nullptr; ///< above 0: finish the step, write a checkpoint if asked for, return
   const plan* pipeline = nullptr;               ///< null: what make_plan makes of the spec
   const model_family* family = nullptr;         ///< null: the built-in family that the spec names

@@ -66,27 +66,6 @@ rank_birth step_coordinator::birth_of(std::uint32_t rank, std::uint64_t newest_s
           .save_again = books_.checkpoint_in_flight != 0 && books_.checkpoint_in_flight == books_.recovery_line};
 }
 
-/// The first that may need a message from after so many steps.
-step_id step_coordinator::first_since(std::uint64_t steps_done) const {
-  return steps_done == 0 ? step_id{} : step_id{steps_done - 1, pass_mode::evaluate};
-}
-
-void step_coordinator::rewind(std::uint32_t rank) {
-  for (auto* feeds : {&tokens_, &targets_})
-    for (feed& one : *feeds)
-      if (one.rank == rank) {
-        one.first_step = books_.births[rank];
-        one.granted = 0;
-        feed_again(one);
-      }
-}
-
-/// What was sent since the recovery line is sent once more; credit that was used for it counts for it again.
-void step_coordinator::feed_again(feed& one) const {
-  one.at = first_since(books_.recovery_line);
-  one.next = first_microbatch(one.at, one.copy);
-}
-
 std::uint64_t step_coordinator::newest_step() const {
   return books_.history.empty() ? books_.steps_done : books_.history.back().at.step;
 }

@@ -377,6 +377,8 @@ struct step_closed {
   double learning_rate = 0.0;
   double seconds = 0.0; ///< from opening to closing
   std::optional<poisoned_step> poison{};
+  double gradient_scale = 1.0; ///< by clipping
+  bool snapshot = false;       ///< the ranks were told to hand one out
 };
 
 /// One restart of a rank, for the report. Times are seconds of the run's clock.

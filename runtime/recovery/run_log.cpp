@@ -1,0 +1,116 @@
+#include "runtime/recovery/run_log.hpp"
+
+#include "model/error.hpp"
+#include "runtime/file_io.hpp"
+#include "runtime/generation.hpp"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <cmath>
+#include <system_error>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Nothing is left of what a run without a checkpoint has written.
+const fs::path& begun(const fs::path& directory, log_start start) {
+  if (start == log_start::anew)
+    remove_tree(directory / decision_log_name, error_kind::checkpoint);
+  return directory;
+}
+
+logged_decision logged(const step_closed& in) {
+  if (in.at.mode == pass_mode::evaluate)
+    return {.at = in.at, .loss = in.loss};
+  return {.at = in.at,
+          .loss = in.loss,
+          .gradient_norm = in.gradient_norm,
+          .gradient_scale = in.gradient_scale,
+          .learning_rate = in.learning_rate,
+          .skipped = in.poison.has_value(),
+          .snapshot = in.snapshot};
+}
+
+/// One NaN is as good as another.
+bool same_bits(double one, double other) {
+  return (std::isnan(one) && std::isnan(other)) ||
+         std::bit_cast<std::uint64_t>(one) == std::bit_cast<std::uint64_t>(other);
+}
+
+} // namespace
+
+run_log::run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
+                 std::vector<std::string>& warnings)
+    : directory_(spec.checkpoint.directory), log_(begun(directory_, start), spec, versions, warnings) {
+  for (const logged_decision& one : log_.decisions()) {
+    newest_ = one.at;
+    if (one.at.step >= first_step)
+      known_.emplace(one.at, one);
+  }
+}
+
+template <class Act>
+std::string run_log::attempt(const Act& act) {
+  try {
+    act();
+    failing_ = false;
+  } catch (const checkpoint_error& failure) {
+    if (!std::exchange(failing_, true))
+      return fmt::format("decision log: {}; going on without", failure.what());
+  }
+  return {};
+}
+
+std::string run_log::note(const step_closed& in) {
+  const logged_decision found = logged(in);
+  if (const auto known = known_.extract(in.at)) {
+    expect_same(found, known.mapped());
+    return {};
+  }
+  if (newest_ && in.at <= *newest_) // the disk had refused it; steps are logged in their order
+    return {};
+  return attempt([&] { log_.append(found); });
+}
+
+/// Whether a snapshot was taken is no part of the result.
+void run_log::expect_same(const logged_decision& found, const logged_decision& expected) const {
+  const std::string place =
+      fmt::format("{}: {} {}", log_.path().string(),
+                  found.at.mode == pass_mode::train ? "step" : "the validation after step", found.at.step + 1);
+  const auto expect = [&](const char* field, double here, double there) {
+    if (!same_bits(here, there))
+      throw checkpoint_error(
+          fmt::format("{}: {}: found {:.17g} in this run, expected {:.17g} as in the log", place, field, here, there));
+  };
+  expect("loss", found.loss, expected.loss);
+  expect("gradient_norm", found.gradient_norm, expected.gradient_norm);
+  expect("gradient_scale", found.gradient_scale, expected.gradient_scale);
+  expect("learning_rate", found.learning_rate, expected.learning_rate);
+  if (found.skipped != expected.skipped)
+    throw checkpoint_error(fmt::format("{}: skipped: found {} in this run, expected {} as in the log", place,
+                                       found.skipped, expected.skipped));
+}
+
+std::string run_log::note_checkpoint() {
+  return attempt([&] {
+    const std::vector<std::uint64_t> steps = list_generations(directory_).steps;
+    if (steps.empty() || steps.back() <= oldest_)
+      return;
+    log_.drop_before(steps.back());
+    oldest_ = steps.back();
+  });
+}
+
+log_start log_start_of(const run_spec& spec, const checkpoint* resumed) {
+  std::error_code ignored; // a directory that is not there is no other run's
+  return resumed != nullptr && fs::equivalent(resumed->path().parent_path(), spec.checkpoint.directory, ignored)
+             ? log_start::go_on
+             : log_start::anew;
+}
+
+} // namespace troupe

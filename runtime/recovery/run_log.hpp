@@ -1,0 +1,52 @@
+// What a run does with its decision log: writes down each step before anybody acts on it, and when it goes on from a
+// checkpoint, checks the steps that it does once more against what the log says of them.
+#pragma once
+
+#include "runtime/checkpoint.hpp"
+#include "runtime/recovery/decision_log.hpp"
+#include "runtime/run_spec.hpp"
+#include "runtime/traffic.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// Whether what is in the log counts: it does for a run that was resumed from the log's directory, and for a new
+/// scheduler.
+enum class log_start { anew, go_on };
+
+class run_log {
+public:
+  /// Opens the log in the directory of the run's checkpoints. `warnings` gets a line for a last record that a crash has
+  /// damaged. Throws checkpoint_error when the log is of another run, or damaged otherwise.
+  run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
+          std::vector<std::string>& warnings);
+
+  /// Returns once the disk has it. What the disk refuses leaves the run going and comes back as a warning, the first
+  /// one of a row; else empty. Throws checkpoint_error when the log knows this step and has something else.
+  std::string note(const step_closed& in);
+  /// Older checkpoints may have been removed: what the log has from before the oldest one is dropped. As of note.
+  std::string note_checkpoint();
+
+private:
+  void expect_same(const logged_decision& found, const logged_decision& expected) const;
+  template <class Act>
+  std::string attempt(const Act& act);
+
+  std::filesystem::path directory_;
+  decision_log log_;
+  std::map<step_id, logged_decision> known_; ///< of the steps that this run has not done yet
+  std::optional<step_id> newest_;            ///< in the log at its opening
+  std::uint64_t oldest_ = 0;                 ///< steps done in the oldest checkpoint
+  bool failing_ = false;
+};
+
+/// How a run starts its log. `resumed` may be null.
+log_start log_start_of(const run_spec& spec, const checkpoint* resumed);
+
+} // namespace troupe
