@@ -28,7 +28,7 @@ TEST_CASE("a signal within a matrix product changes neither its result nor the h
   std::uint64_t wrong = 0;
   for (int round = 0; round < 200; ++round) {
     const interrupt_watch watch;
-    std::thread sender([self] { ::pthread_kill(self, SIGTERM); });
+    std::thread sender([self] { ::pthread_kill(self, SIGINT); });
     while (watch.count() == 0) {
       std::vector<float> product(rows * columns);
       gemm({left.data(), rows, depth, depth}, transpose::no, {right.data(), depth, columns, columns}, transpose::no,
