@@ -86,8 +86,8 @@ std::vector<network_address> local_workers::addresses() const {
 
 network_address local_workers::replace(const network_address& lost) {
   const std::lock_guard hold(lock_);
-  const auto found = std::ranges::find_if(
-      workers_, [&](const started& one) { return to_string(one.address) == to_string(lost); });
+  const auto found =
+      std::ranges::find_if(workers_, [&](const started& one) { return to_string(one.address) == to_string(lost); });
   TROUPE_CHECK(found != workers_.end(), "only a worker that was started here is replaced");
   const started made = start();
   replaced_.push_back(std::exchange(*found, made).process);

@@ -15,7 +15,7 @@ struct connector_setup {
   std::uint32_t number = 0; ///< to tell it apart
   network_address address;
   std::function<network_address()> find{}; ///< if set: where to connect to instead; may block, and throw run_error
-  double seconds = 10.0; ///< to try for, with growing pauses
+  double seconds = 10.0;                   ///< to try for, with growing pauses
   std::shared_ptr<const std::atomic<bool>> given_up;
 };
 

@@ -60,14 +60,15 @@ void worker_claims::connect(std::uint32_t index) {
   std::function<network_address()> find;
   if (running_ && how_.replace)
     find = [replace = how_.replace, address] { return replace(address); };
-  self_->spawn<caf::detached>(connector, connector_setup{.owner = caf::actor(self_),
-                                                         .number = index,
-                                                         .address = address,
-                                                         .find = std::move(find),
-                                                         .seconds = how_.missing == missing_rule::left_out
-                                                                        ? std::min(how_.connect_timeout, how_.peer_timeout)
-                                                                        : how_.connect_timeout,
-                                                         .given_up = given_up_});
+  self_->spawn<caf::detached>(connector,
+                              connector_setup{.owner = caf::actor(self_),
+                                              .number = index,
+                                              .address = address,
+                                              .find = std::move(find),
+                                              .seconds = how_.missing == missing_rule::left_out
+                                                             ? std::min(how_.connect_timeout, how_.peer_timeout)
+                                                             : how_.connect_timeout,
+                                              .given_up = given_up_});
   ++connecting_;
 }
 

@@ -57,8 +57,8 @@ private:
   /// A rank that is on its way to live again.
   struct restarting {
     restart_order order;
-    std::uint32_t worker = 0;             ///< that is to host it
-    std::optional<std::uint32_t> source;  ///< that was asked for its snapshot; nothing: none is needed, or it is there
+    std::uint32_t worker = 0;            ///< that is to host it
+    std::optional<std::uint32_t> source; ///< that was asked for its snapshot; nothing: none is needed, or it is there
   };
 
   member* find(const caf::actor& link);

@@ -67,9 +67,9 @@ void worker_claims::said_by(member& from, const link_lost& in) {
     return;
   const std::string text = fmt::format("{} lost it: it {}", name_of_member(from), in.reason);
   if (!running_ || !restarts())
-    return lose_before_start(holder_of(in.worker), error_kind::run,
-                             fmt::format("{} was lost by {}: it {}", name_of_member(holder_of(in.worker)),
-                                         name_of_member(from), in.reason));
+    return lose_before_start(
+        holder_of(in.worker), error_kind::run,
+        fmt::format("{} was lost by {}: it {}", name_of_member(holder_of(in.worker)), name_of_member(from), in.reason));
   const auto later = std::chrono::duration<double>(how_.peer_timeout / 2);
   self_->delayed_send(self_, std::chrono::duration_cast<std::chrono::nanoseconds>(later), complaint{in.worker, text});
 }
@@ -118,8 +118,8 @@ void worker_claims::find_snapshot(restarting& one) {
     return;
   const auto source = snapshots_.find(order.rank, order.birth.steps_done, one.worker);
   if (!source)
-    return tell_state_lost(
-        fmt::format("rank {}: the workers that had its state after {} steps are lost", order.rank, order.birth.steps_done));
+    return tell_state_lost(fmt::format("rank {}: the workers that had its state after {} steps are lost", order.rank,
+                                       order.birth.steps_done));
   if (*source == one.worker)
     return;
   one.source = source;
@@ -197,7 +197,8 @@ void worker_claims::look_for_successor(const network_address& lost) {
 
 void worker_claims::assign_joiner(member& one) {
   if (where_.workers.size() >= most_workers)
-    return fail(error_kind::run, fmt::format("found more than {} workers in one run, expected fewer losses", most_workers));
+    return fail(error_kind::run,
+                fmt::format("found more than {} workers in one run, expected fewer losses", most_workers));
   one.worker = static_cast<std::uint32_t>(where_.workers.size());
   where_.workers.push_back({.address = to_string(one.address), .ranks = {}, .standing = worker_standing::joining});
   one.joined_version = ++where_.version;

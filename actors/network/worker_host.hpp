@@ -45,7 +45,7 @@ private:
     std::map<std::uint32_t, caf::actor> introducing; ///< by worker: links whose other end has not answered yet
     std::set<std::uint32_t> called;                  ///< workers that a connection was sought to
     bool connecting = false;                         ///< connect_neighbours came
-    std::uint64_t connected_version = 0;             ///< of the newest placement all of which we said to be connected to
+    std::uint64_t connected_version = 0; ///< of the newest placement all of which we said to be connected to
     bool leaving = false;
     run_options options;
     std::optional<checkpoint> start;             ///< of a resumed run that sees the directory
@@ -54,10 +54,10 @@ private:
     std::shared_ptr<std::atomic<double>> clock_offset;
     company here; ///< the actors of this run that live here
     caf::actor shelf;
-    caf::actor nobody;                           ///< in place of a rank that nobody hosts just now
-    std::shared_ptr<const company> everyone;     ///< as our ranks see it
-    std::map<std::uint32_t, incarnation> lives;  ///< of the ranks that live here
-    std::map<std::uint32_t, std::string> causes; ///< by rank: of the death that is about to be noticed
+    caf::actor nobody;                              ///< in place of a rank that nobody hosts just now
+    std::shared_ptr<const company> everyone;        ///< as our ranks see it
+    std::map<std::uint32_t, incarnation> lives;     ///< of the ranks that live here
+    std::map<std::uint32_t, std::string> causes;    ///< by rank: of the death that is about to be noticed
     std::map<std::uint32_t, restart_order> waiting; ///< by rank: until its snapshot is here
     bool started = false;
     std::vector<caf::actor> alive;
@@ -101,6 +101,7 @@ private:
   void open_all_routes() const;
   void begin_ranks();
   void start_again(const restart_order& in, const std::shared_ptr<const rank_snapshot>& from);
+  rank_birth with_newest_lives(rank_birth birth) const;
   void show_successors(const std::vector<std::pair<std::uint32_t, incarnation>>& successors);
   std::shared_ptr<const company> seen_from_here() const;
   void route_snapshots() const;

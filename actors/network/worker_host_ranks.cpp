@@ -157,10 +157,20 @@ void worker_host::found(const snapshot_here& in) {
   start_again(order, in.what);
 }
 
+/// Others may live again by now of which the order does not know yet: they were told to the ranks that were here then.
+rank_birth worker_host::with_newest_lives(rank_birth birth) const {
+  for (std::uint32_t rank = 0; rank < birth.lives.size(); ++rank)
+    birth.lives[rank] = std::max(birth.lives[rank], run_->task->where.ranks[rank].life);
+  for (const auto& [rank, life] : run_->lives)
+    birth.lives[rank] = std::max(birth.lives[rank], life);
+  return birth;
+}
+
 /// Its introduction comes first, then others hear of it, so that nothing of what they send again can come too early.
 void worker_host::start_again(const restart_order& in, const std::shared_ptr<const rank_snapshot>& from) {
-  run_->here.ranks[in.rank] = self_->system().spawn(stage, run_->setup, stage_start{in.rank, in.birth, from},
-                                                    caf::actor_cast<observer>(caf::actor(self_)));
+  run_->here.ranks[in.rank] =
+      self_->system().spawn(stage, run_->setup, stage_start{in.rank, with_newest_lives(in.birth), from},
+                            caf::actor_cast<observer>(caf::actor(self_)));
   watch(caf::actor_cast<caf::actor>(run_->here.ranks[in.rank]));
   run_->lives[in.rank] = in.birth.life;
   open_all_routes();
@@ -219,7 +229,8 @@ void worker_host::rank_ended(std::uint32_t rank, const std::string& reason) {
   const double now = run_->setup->clock();
   say(run_->coordinator,
       rank_lost{rank, run_->lives[rank],
-                cause.empty() ? fmt::format("rank {} ended before the run did ({})", rank, reason) : cause.mapped(), now, now});
+                cause.empty() ? fmt::format("rank {} ended before the run did ({})", rank, reason) : cause.mapped(),
+                now, now});
 }
 
 } // namespace troupe

@@ -10,7 +10,8 @@
 
 namespace troupe {
 
-/// joining: it is being connected to the others, and hosts nothing yet. gone: it was lost; its number is not used again.
+/// joining: it is being connected to the others, and hosts nothing yet. gone: it was lost; its number is not used
+/// again.
 enum class worker_standing { joining, member, gone };
 
 /// A worker's address, "HOST:PORT", and the ranks that live there, or did when it was lost.

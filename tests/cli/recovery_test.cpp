@@ -25,10 +25,12 @@ using arguments = std::vector<std::string>;
 /// Enough for something to happen to it, and shown step by step.
 arguments long_run(const scratch_directory& scratch, const arguments& flags) {
   write_bytes(scratch / "text", some_text());
-  return small_run() +
-         arguments{"--data",   scratch.path("text"), "--report", scratch.path("report.json"),
-                   "--layers", "2",                  "--steps",  "2000",
-                   "--stages", "4",                  "--max-restarts", "1000"} +
+  return small_run() + arguments{"--data",         scratch.path("text"),
+                                 "--report",       scratch.path("report.json"),
+                                 "--layers",       "2",
+                                 "--steps",        "2000",
+                                 "--stages",       "4",
+                                 "--max-restarts", "1000"} +
          flags;
 }
 
@@ -95,11 +97,11 @@ TEST_CASE("the ranks of a killed worker live on with a spare, or with those that
   worker_program two;
   worker_program spare;
   std::vector<worker_program*> victims{&one, &two};
-  const json report = survive(scratch, {"--workers", addresses_of(one, two, spare), "--stages", "2"}, 2,
-                              [&](const running_program&) {
-                                victims.back()->program().send(SIGKILL);
-                                victims.pop_back();
-                              });
+  const json report =
+      survive(scratch, {"--workers", addresses_of(one, two, spare), "--stages", "2"}, 2, [&](const running_program&) {
+        victims.back()->program().send(SIGKILL);
+        victims.pop_back();
+      });
   CHECK(report["weights_sha256"] == expected);
   CHECK(report["recoveries"].size() >= 2);
   CHECK(report["returns"].empty());
@@ -112,8 +114,7 @@ TEST_CASE("a worker that was frozen, was given up and thaws changes no bit") {
   worker_program one;
   worker_program two;
   worker_program three;
-  running_program train(
-      long_run(scratch, {"--workers", addresses_of(one, two, three), "--peer-timeout", "0.5"}));
+  running_program train(long_run(scratch, {"--workers", addresses_of(one, two, three), "--peer-timeout", "0.5"}));
   REQUIRE(train.wait_for_error_output("step 300/"));
   two.program().send(SIGSTOP);
   REQUIRE(train.wait_for_error_output("worker " + two.address() + " (rank"));

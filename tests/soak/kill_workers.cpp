@@ -113,7 +113,8 @@ public:
 
 private:
   arguments words(const arguments& flags) const {
-    return words_of_run(scratch_, arguments{"--layers", "2", "--stages", "4", "--steps", std::to_string(steps)} + flags);
+    return words_of_run(scratch_,
+                        arguments{"--layers", "2", "--stages", "4", "--steps", std::to_string(steps)} + flags);
   }
   json report_of(const arguments& flags) const {
     const program_result result = run_program(words(flags));
