@@ -106,6 +106,8 @@ coordinator_outputs step_coordinator::send_all_again() {
   coordinator_outputs out;
   if (!restartable() || books_.phase == run_phase::closed)
     return out;
+  for (open_step& step : open_)
+    step.stalled = true;
   for (std::uint32_t rank = 0; rank < books_.lives.size(); ++rank) {
     out.emplace_back(rank_order{rank, send_again{books_.lives[rank], books_.recovery_line, rank}});
     tell_again(rank, out);
