@@ -300,7 +300,8 @@ void step_coordinator::fail(const std::string& cause, coordinator_outputs& out) 
 double step_coordinator::seconds_of(const open_step& step) {
   const double now = setup_.clock();
   const double seconds = now - std::max(step.opened, std::exchange(write().last_closed, now));
-  write().longest_step = std::max(books_.longest_step, seconds);
+  if (!step.stalled) // or patience would grow with each stall
+    write().longest_step = std::max(books_.longest_step, seconds);
   return seconds;
 }
 

@@ -78,7 +78,7 @@ public:
   coordinator_outputs send_all_again();
   /// Grows with each message that was of use. As long as it does, the run is going on.
   std::uint64_t progress() const { return progress_; }
-  /// Of the steps that were closed.
+  /// Of the steps that were closed and had not stalled.
   double longest_step_seconds() const { return books_.longest_step; }
   /// The user wants the run to end: the step in flight is the last one, with those that were announced to follow it.
   void interrupt();
@@ -110,6 +110,7 @@ private:
     std::map<std::uint32_t, std::vector<double>> squares; ///< by stage
     std::vector<poison_sighting> sightings;
     std::vector<bool> reported; ///< by rank
+    bool stalled = false;       ///< everybody was asked to send again meanwhile
   };
 
   void expect_rank(std::uint32_t rank) const;

@@ -109,6 +109,8 @@ coordinator_outputs step_coordinator::send_all_again() {
   coordinator_outputs out;
   if (!restartable() || books_.phase == run_phase::closed)
     return out;
+  for (open_step& step : open_)
+    step.stalled = true;
   if (books_.newest_generation > books_.recovery_line) {
     write().newest_generation = books_.recovery_line;
     close_complete_steps(out);

@@ -11,14 +11,14 @@ class stall_watch {
 public:
   /// Seconds to the next look. `longest_step`: seconds of the longest step so far.
   double patience(double longest_step) const {
-    constexpr double shortest = 2.0;
+    constexpr double shortest = 0.5;
     constexpr double steps = 4.0;
     return std::max(shortest, steps * longest_step) * static_cast<double>(std::uint64_t{1} << vain_);
   }
 
   /// Whether nothing has happened since the last look. `progress` grows with all that does.
   bool stalled_at(std::uint64_t progress) {
-    constexpr unsigned most = 5; // 64 s, or more if steps are long
+    constexpr unsigned most = 5; // 16 s, or more if steps are long
     const bool stalled = seen_ == progress;
     vain_ = stalled ? std::min(vain_ + 1, most) : 0;
     seen_ = progress;

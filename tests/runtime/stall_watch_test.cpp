@@ -13,16 +13,16 @@ TEST_CASE("a run is stalled when nothing has happened between two looks") {
 }
 
 TEST_CASE(
-    "patience is four of the longest steps, at least two seconds, and grows with every look in vain up to 32 times") {
+    "patience is four of the longest steps, at least half a second, and grows with every look in vain up to 32 times") {
   stall_watch watch;
-  CHECK(watch.patience(0.1) == 2.0);
+  CHECK(watch.patience(0.1) == 0.5);
   CHECK(watch.patience(3.0) == 12.0);
   watch.stalled_at(1);
   watch.stalled_at(1);
-  CHECK(watch.patience(0.1) == 4.0);
+  CHECK(watch.patience(0.1) == 1.0);
   for (int look = 0; look < 20; ++look)
     watch.stalled_at(1);
-  CHECK(watch.patience(0.1) == 64.0);
+  CHECK(watch.patience(0.1) == 16.0);
   watch.stalled_at(2);
-  CHECK(watch.patience(0.1) == 2.0);
+  CHECK(watch.patience(0.1) == 0.5);
 }

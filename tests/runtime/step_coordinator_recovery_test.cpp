@@ -22,7 +22,7 @@ class played_run {
 public:
   explicit played_run(const run_spec& spec)
       : spec_(spec), pipeline_(make_plan(spec_, find_family(spec_.model.family))), data_(spec_),
-        coordinator_({&spec_, &pipeline_, &data_, 0, [] { return 0.0; }}) {
+        coordinator_({&spec_, &pipeline_, &data_, 0, [this] { return now; }}) {
     for (std::uint32_t rank = 0; rank < 2; ++rank)
       say(rank_ready{.rank = rank, .credit = {100, 100}});
   }
@@ -34,6 +34,7 @@ public:
 
   void say_all_again() { std::ranges::move(coordinator_.send_all_again(), std::back_inserter(said_)); }
   void forget() { said_.clear(); }
+  double longest_step_seconds() const { return coordinator_.longest_step_seconds(); }
   std::uint64_t progress() const { return coordinator_.progress(); }
 
   std::vector<rank_order> orders() const {
@@ -73,6 +74,8 @@ public:
         found = *message;
     return found;
   }
+
+  double now = 0.0;
 
 private:
   run_spec spec_;
@@ -210,4 +213,18 @@ TEST_CASE("a message that was of use is progress, and its repeat is none") {
   CHECK_FALSE(progresses(report));
   CHECK_FALSE(progresses(rank_ready{.rank = 0, .credit = {101, 0}}));
   CHECK(progresses(rank_ready{.rank = 0, .credit = {102, 0}})); // a credit that got lost
+}
+
+TEST_CASE("a step that stalled is no measure of how long steps take") {
+  played_run run(two_ranks());
+  run.now = 10.0;
+  run.say_all_again();
+  run.now = 20.0;
+  run.work_through(0);
+  CHECK(run.longest_step_seconds() == 0.0);
+  for (std::uint32_t rank = 0; rank < 2; ++rank)
+    run.say(snapshot_kept{.rank = rank, .steps_done = 1});
+  run.now = 21.0;
+  run.work_through(1);
+  CHECK(run.longest_step_seconds() == 1.0);
 }
