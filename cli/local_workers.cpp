@@ -90,7 +90,8 @@ network_address local_workers::replace(const network_address& lost) {
       std::ranges::find_if(workers_, [&](const started& one) { return to_string(one.address) == to_string(lost); });
   TROUPE_CHECK(found != workers_.end(), "only a worker that was started here is replaced");
   const started made = start();
-  replaced_.push_back(std::exchange(*found, made).process);
+  if (const pid_t before = std::exchange(*found, made).process; ::waitpid(before, nullptr, WNOHANG) != before)
+    replaced_.push_back(before);
   return made.address;
 }
 

@@ -103,7 +103,7 @@ void journal::add(const rank_recovered& in) {
 }
 
 void journal::tell_once(const rank_recovery& one) {
-  if (!told_recoveries_.emplace(one.rank, one.noticed).second)
+  if (!told_recoveries_.try_emplace({one.rank, one.noticed}, one).second)
     return;
   if (trace_)
     trace_->add(one);
@@ -234,6 +234,13 @@ std::optional<simulation> journal::predict() const {
   costs.stages = mean_costs();
   const schedule& order = setup_.pipeline->order;
   return order.asynchronous ? simulate_joined_step(order, costs) : simulate(order, costs);
+}
+
+run_report journal::so_far() const {
+  run_report told = report_;
+  for (const auto& [when, one] : told_recoveries_)
+    told.recoveries.push_back(one);
+  return told;
 }
 
 run_report journal::finish() {

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,7 +47,7 @@ public:
   void add(const rank_recovered& in);
 
   /// What was told, of a run that is not over.
-  run_report so_far() const { return report_; }
+  run_report so_far() const;
 
   /// True once the run is over and every step of it was told.
   bool complete() const { return end_.has_value() && pending_.empty(); }
@@ -78,7 +77,8 @@ private:
   std::optional<timeline> timeline_;
   std::map<step_id, entry> pending_;
   std::optional<step_id> last_told_;
-  std::set<std::pair<std::uint32_t, double>> told_recoveries_; ///< rank, and when its death was noticed
+  /// By rank, and when its death was noticed.
+  std::map<std::pair<std::uint32_t, double>, rank_recovery> told_recoveries_;
   std::optional<run_closed> end_;
   run_report report_;
   std::vector<double> bubbles_;          ///< by training step

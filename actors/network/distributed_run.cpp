@@ -103,6 +103,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   restart_policy returns(1, spec.faults.max_restarts, spec.faults.restart_window_seconds);
   run_report before;
   run_report so_far;
+  so_far.first_step = options.resume == nullptr ? 0 : options.resume->steps_done();
   std::optional<checkpoint> written;
   run_options now = options;
   now.so_far = &so_far;
@@ -116,8 +117,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
         throw run_error(fmt::format("{}; the run has gone back {} times within {:g} s, expected no more "
                                     "(faults.max_restarts)",
                                     lost.what(), spec.faults.max_restarts, spec.faults.restart_window_seconds));
-      before = std::move(so_far);
-      so_far = {};
+      before = so_far;
       now.resume = newest_state(spec, options.resume, written);
       now.before = &before;
       const std::uint64_t to_step = now.resume == nullptr ? 0 : now.resume->steps_done();

@@ -135,7 +135,7 @@ void worker_claims::lose_before_start(member& one, error_kind kind, const std::s
   note(text);
   one.at = stage::over;
   if (std::ranges::all_of(members_, [](const member& each) { return each.at == stage::over; }))
-    return fail(kind, text);
+    return how_.replace_all ? tell_state_lost(text) : fail(kind, text);
   assign_all_when_measured();
 }
 
@@ -208,9 +208,10 @@ assignment worker_claims::assignment_for(std::uint32_t worker) const {
                   .checkpoints = how_.checkpoints};
   if (!made.spec.checkpoint.directory.empty()) // workers may have been started elsewhere
     made.spec.checkpoint.directory = std::filesystem::absolute(made.spec.checkpoint.directory).string();
-  if (const checkpoint* start = setup_->options->resume; start != nullptr) {
+  const checkpoint* const start = setup_->options->resume;
+  made.steps_done = setup_->first_step();
+  if (start != nullptr && !line_moved_) { // else nobody starts from it any more, and it may be gone
     made.resume_directory = std::filesystem::absolute(start->path()).string();
-    made.steps_done = start->steps_done();
     made.resume_through_coordinator = how_.checkpoints == checkpoint_route::coordinator;
   }
   return made;

@@ -120,6 +120,7 @@ private:
   tensor_pool pool_;
   company everyone_; ///< once the run has begun
   std::optional<run_given_up> ending_;
+  bool line_moved_ = false; ///< no rank starts as the run began any more
   bool assigned_ = false;
   bool running_ = false;
   bool failed_ = false;

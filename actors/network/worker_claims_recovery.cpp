@@ -156,6 +156,7 @@ void worker_claims::tell_placement() {
 }
 
 void worker_claims::trim(const recovery_line_message& in) {
+  line_moved_ = true;
   snapshots_.trim(in.steps_done);
   for (const member& one : members_)
     if (one.link && one.at == stage::wired)

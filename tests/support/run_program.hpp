@@ -137,13 +137,21 @@ inline program_result run_program(const std::vector<std::string>& arguments) {
   return running_program(arguments).finish();
 }
 
+/// Whether it has ended and its parent has not looked yet.
+inline bool is_zombie(pid_t process) {
+  std::ifstream status("/proc/" + std::to_string(process) + "/stat");
+  const std::string text{std::istreambuf_iterator<char>(status), {}};
+  return text.find(") Z ") != std::string::npos;
+}
+
 /// The processes that `parent` has started and that have not ended.
 inline std::vector<pid_t> children_of(pid_t parent) {
   std::vector<pid_t> found;
   for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(parent) + "/task")) {
     std::ifstream list(thread.path() / "children");
     for (pid_t one = 0; list >> one;)
-      found.push_back(one);
+      if (!is_zombie(one))
+        found.push_back(one);
   }
   return found;
 }
@@ -151,9 +159,7 @@ inline std::vector<pid_t> children_of(pid_t parent) {
 /// Blocks until the process has ended (a test that waits for ever is stopped by CTest).
 inline bool is_gone_in_the_end(pid_t process) {
   while (::kill(process, 0) == 0) {
-    std::ifstream status("/proc/" + std::to_string(process) + "/stat");
-    const std::string text{std::istreambuf_iterator<char>(status), {}};
-    if (text.find(") Z ") != std::string::npos) // its parent has not looked yet
+    if (is_zombie(process))
       return true;
     std::this_thread::yield();
   }
