@@ -131,6 +131,9 @@ chaos_run chaos_run_of(const run_spec& spec, const plan& pipeline, std::uint64_t
 
 void expect_possible(const std::vector<chaos_order>& orders, const chaos_run& run) {
   for (const chaos_order& order : orders) {
+    if (order.verb == chaos_verb::drop && run.snapshot_every == 0)
+      refuse(order, "faults.snapshot_every 0",
+             "1 or more, since without snapshots nobody keeps what is to be sent again");
     if (!strikes_once(order))
       continue;
     if (order.rank && *order.rank >= run.ranks)

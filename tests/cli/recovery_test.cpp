@@ -90,6 +90,19 @@ TEST_CASE("a run whose workers are all killed at once goes back, and has the ref
   }
 }
 
+TEST_CASE("chaos over processes: ranks and processes that are killed, and lost messages, change no bit") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  const program_result result = run_program(
+      long_run(scratch, {"--spawn", "2", "--quiet", "--chaos",
+                         "kill:rank=0,step=20+kill-process:rank=3,step=40+kill:count=3,seed=5+drop:share=0.00005"}));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const json report = last_report(scratch);
+  CHECK(report["weights_sha256"] == expected);
+  CHECK(report["recoveries"].size() >= 5);
+}
+
 TEST_CASE("the ranks of a killed worker live on with a spare, or with those that are left") {
   const scratch_directory scratch;
   const std::string expected = hash_of_reference(scratch);

@@ -147,6 +147,9 @@ TEST_CASE("a fault where the run has no such place is refused", "[chaos]") {
   CHECK(error_text<spec_error>([&] { events_of("kill:at=during-snapshot", run); }) ==
         "faults.chaos: kill:at=during-snapshot: found at=during-snapshot, expected another moment, since no step of "
         "the run is followed by a snapshot");
+  CHECK(error_text<spec_error>([&] { events_of("drop:share=0.1", run); }) ==
+        "faults.chaos: drop:share=0.1: found faults.snapshot_every 0, expected 1 or more, since without snapshots "
+        "nobody keeps what is to be sent again");
   run.actions = {6, 3, 6, 6};
   CHECK(error_text<spec_error>([&] { events_of("kill:action=4", run); }) ==
         "faults.chaos: kill:action=4: found action 4, expected 0 to 2"); // any rank: one that all of them have
