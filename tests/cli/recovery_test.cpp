@@ -103,6 +103,26 @@ TEST_CASE("chaos over processes: ranks and processes that are killed, and lost m
   CHECK(report["recoveries"].size() >= 5);
 }
 
+TEST_CASE("a run over processes whose rank dies too often ends with what its workers keep as a checkpoint") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  for (const std::string route : {"shared", "coordinator"}) {
+    const std::string saved = scratch.path(route);
+    const program_result ended = run_program(
+        long_run(scratch, {"--spawn", "2", "--quiet", "--max-restarts", "1", "--checkpoint", saved, "--checkpoint-via",
+                           route, "--chaos", "kill:rank=1,step=30+kill:rank=1,step=60"}));
+    CHECK(ended.exit_code == 4);
+    CHECK_THAT(ended.err, Contains("rank 1 died 2 times within 60 s, expected at most 1"));
+    const program_result resumed =
+        run_program(long_run(scratch, {"--resume", saved, "--max-restarts", "5", "--quiet"}));
+    INFO(resumed.err);
+    REQUIRE(resumed.exit_code == 0);
+    const json report = last_report(scratch);
+    CHECK(report["first_step"] >= 58);
+    CHECK(report["weights_sha256"] == expected);
+  }
+}
+
 TEST_CASE("the ranks of a killed worker live on with a spare, or with those that are left") {
   const scratch_directory scratch;
   const std::string expected = hash_of_reference(scratch);
