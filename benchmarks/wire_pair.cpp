@@ -95,11 +95,11 @@ void answer_raw(int door) {
   }
 }
 
-void open_routes_between(const caf::actor& link, std::uint32_t us, std::uint32_t them, const caf::actor& receiver) {
+void open_routes_between(const caf::actor& link, std::uint32_t us, const caf::actor& receiver) {
   auto routes = std::make_shared<link_routes>();
   routes->here.ranks.resize(2);
   routes->here.ranks[us] = caf::actor_cast<stage_actor>(receiver);
-  routes->peer_ranks.insert(them);
+  routes->peer_hosts = true;
   tell(link, identify_peer{limits});
   tell(link, open_routes{routes, limits});
 }
@@ -116,10 +116,9 @@ caf::behavior answering_rank(caf::event_based_actor*, const caf::actor& link) {
 }
 
 caf::behavior answering_owner(caf::event_based_actor* self) {
-  return {[self](const link_ready& in) {
-            open_routes_between(in.link, answerer, caller, self->spawn(answering_rank, in.link));
-          },
-          [](const peer_lost&) {}, [](const peer_said&) {}};
+  return {
+      [self](const link_ready& in) { open_routes_between(in.link, answerer, self->spawn(answering_rank, in.link)); },
+      [](const peer_lost&) {}, [](const peer_said&) {}};
 }
 
 /// The second process, until it is killed.
@@ -172,14 +171,17 @@ channel raw_channel(std::uint16_t port) {
 channel link_channel(caf::actor_system& system, std::uint16_t port, const std::shared_ptr<const tls_identity>& tls) {
   const auto self = std::make_shared<caf::scoped_actor>(system);
   const auto owner = caf::actor_cast<caf::actor>(*self);
-  system.spawn<caf::detached>(
-      connector, connector_setup{owner, 0, {here, port}, 10.0, std::make_shared<std::atomic<bool>>(false)});
+  system.spawn<caf::detached>(connector, connector_setup{.owner = owner,
+                                                         .number = 0,
+                                                         .address = {here, port},
+                                                         .seconds = 10.0,
+                                                         .given_up = std::make_shared<std::atomic<bool>>(false)});
   caf::actor link;
   (*self)->receive([&](const peer_connected& in) {
     link = spawn_link(system, in.socket, {.owner = owner, .tls = tls, .side = tls_side::client, .expected_host = here});
   });
   (*self)->receive([](const link_ready&) {});
-  open_routes_between(link, caller, answerer, owner);
+  open_routes_between(link, caller, owner);
   return {tls ? "link, TLS" : "link",
           [link](const tensor& values) {
             tell(link, activation_message{.via = {.source_rank = caller, .target_rank = answerer},
