@@ -122,15 +122,9 @@ void interrupt(self_pointer self) {
 void watch_over(self_pointer self, const keeper_actor& keeper, const observer& watcher) {
   if (!keeper)
     return guard(self, watcher, "the scheduler");
-  self->set_exception_handler([keeper](std::exception_ptr& thrown) -> caf::error {
+  guard_with(self, [keeper](const std::exception_ptr& thrown) {
     tell(keeper, scheduler_failed{describe_failure(thrown, "the scheduler")});
-    return caf::exit_reason::unhandled_exception;
   });
-}
-
-std::vector<chaos_event> chaos_of(const run_setup& setup) {
-  return resolve_chaos(parse_chaos(setup.spec.faults.chaos),
-                       chaos_run_of(setup.spec, setup.pipeline, setup.first_step()));
 }
 
 } // namespace
@@ -140,7 +134,7 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
   watch_over(self, start.keeper, watcher);
   self->state.watcher = watcher;
   self->state.keeper = start.keeper;
-  self->state.chaos = scheduler_chaos(chaos_of(*setup), start.life);
+  self->state.chaos = scheduler_chaos(setup->chaos, start.life);
   self->state.coordinator.emplace(
       coordinator_setup{&setup->spec, &setup->pipeline, setup->data, setup->first_step(), setup->clock, start.books});
   if (start.life > 1)

@@ -30,10 +30,6 @@ scheduler_books first_books(const coordinator_setup& setup) {
           .scheduler_recoveries = {}};
 }
 
-bool all_of(const std::vector<bool>& flags) {
-  return std::ranges::all_of(flags, [](bool set) { return set; });
-}
-
 } // namespace
 
 step_coordinator::step_coordinator(coordinator_setup setup)
@@ -92,7 +88,7 @@ coordinator_outputs step_coordinator::accept(const rank_ready& in) {
   if (books_.phase != run_phase::gathering_ranks) {
     tell_again(in.rank, out);
     inject(out);
-  } else if (!all_of(ready_))
+  } else if (!all_set(ready_))
     return out;
   else if (books_.steps_done >= last_step_)
     request_digests(out);
@@ -205,7 +201,7 @@ void step_coordinator::open_successors(coordinator_outputs& out) {
 
 void step_coordinator::close_complete_steps(coordinator_outputs& out) {
   while (books_.phase != run_phase::closed && !open_.empty() &&
-         open_.front().losses_seen == open_.front().losses.size() && all_of(open_.front().reported)) {
+         open_.front().losses_seen == open_.front().losses.size() && all_set(open_.front().reported)) {
     const open_step& step = open_.front();
     const double loss = std::accumulate(step.losses.begin(), step.losses.end(), 0.0,
                                         [](double sum, const auto& one) { return sum + *one; }) /
@@ -341,7 +337,7 @@ coordinator_outputs step_coordinator::accept(const digest_report& in) {
 }
 
 void step_coordinator::finish_if_complete(coordinator_outputs& out) {
-  if (books_.phase != run_phase::finishing || !all_of(digested_) || books_.checkpoint_in_flight != 0)
+  if (books_.phase != run_phase::finishing || !all_set(digested_) || books_.checkpoint_in_flight != 0)
     return;
   write().phase = run_phase::closed;
   std::ranges::sort(digests_, {}, &layer_digests::layer);

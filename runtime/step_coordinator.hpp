@@ -9,6 +9,7 @@
 #include "runtime/stage_runner.hpp"
 #include "runtime/traffic.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -42,6 +43,10 @@ struct rank_order {
 using coordinator_output = std::variant<rank_order, step_closed, run_closed, rank_recovered, restart_order,
                                         run_given_up, recovery_line_message, part_lost, failure_message>;
 using coordinator_outputs = std::vector<coordinator_output>;
+
+inline bool all_set(const std::vector<bool>& flags) {
+  return std::ranges::all_of(flags, [](bool set) { return set; });
+}
 
 /// Invariants, whatever arrives in whatever order:
 /// - a rank is never sent more tokens or targets than it gave credit for;

@@ -75,8 +75,7 @@ void step_coordinator::note_resumed(std::uint32_t rank) {
   if (const auto back = books_.recovering.find(rank);
       back != books_.recovering.end() && books_.recoveries[back->second].resumed == 0.0)
     write().recoveries[back->second].resumed = setup_.clock();
-  const bool all_here = std::ranges::all_of(ready_, [](bool here) { return here; });
-  if (all_here && !books_.scheduler_recoveries.empty() && books_.scheduler_recoveries.back().resumed == 0.0)
+  if (all_set(ready_) && !books_.scheduler_recoveries.empty() && books_.scheduler_recoveries.back().resumed == 0.0)
     write().scheduler_recoveries.back().resumed = setup_.clock();
 }
 
@@ -103,8 +102,8 @@ void step_coordinator::tell_again(std::uint32_t rank, coordinator_outputs& out) 
     to_rank(rank, digest_request{1, books_.steps_done}, out);
 }
 
-/// A rank need not be there yet: that it is may be what got lost. A snapshot that got lost on its way is not sent again,
-/// so that a generation that is under way is forgotten, too.
+/// A rank need not be there yet: that it is may be what got lost. A snapshot that got lost on its way is not sent
+/// again, so that a generation that is under way is forgotten, too.
 coordinator_outputs step_coordinator::send_all_again() {
   coordinator_outputs out;
   if (!restartable() || books_.phase == run_phase::closed)

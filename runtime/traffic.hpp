@@ -1,5 +1,5 @@
 // What ranks and the scheduler send each other, as plain data. actors/ gives these types to CAF; nothing here knows
-// CAF.
+// CAF. One file, though long: the list of all that a run says, to be read from top to bottom.
 #pragma once
 
 #include "model/error.hpp"

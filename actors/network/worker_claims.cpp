@@ -44,6 +44,7 @@ std::map<std::string, shape> parameter_shapes(const model_spec& spec, const mode
 
 worker_claims::worker_claims(self_pointer self, setup_ptr setup, coordinator_setup_of_workers how, observer watcher)
     : self_(self), setup_(std::move(setup)), how_(std::move(how)), watcher_(std::move(watcher)), run_(draw_run_id()),
+      limits_(limits_of(setup_->spec, *setup_->family, setup_->pipeline)),
       given_up_(std::make_shared<std::atomic<bool>>(false)) {
   for (const network_address& where : how_.workers)
     if (restarts() || members_.size() < setup_->pipeline.ranks()) // those beyond the ranks are spares
@@ -154,7 +155,7 @@ void worker_claims::said_by(member& from, const hello& in) {
     return fail(error_kind::run,
                 fmt::format("{} may compute other bits: {} as here (--allow-mixed-arithmetic lets it join)",
                             name_of_member(from), other));
-  tell(from.link, identify_peer{limits_of(setup_->spec, *setup_->family, setup_->pipeline)});
+  tell(from.link, identify_peer{limits_});
   from.at = stage::greeted;
   say(from.link, clock_probe{setup_->clock()});
 }
@@ -255,8 +256,7 @@ void worker_claims::open_routes_to(const member& one) const {
   routes->here.recorder = everyone_.recorder;
   routes->here.store = everyone_.store;
   routes->peer_hosts = true;
-  tell(one.link, open_routes{routes, limits_of(setup_->spec, *setup_->family, setup_->pipeline),
-                             setup_->spec.pipeline.wire, how_.peer_timeout});
+  tell(one.link, open_routes{routes, limits_, setup_->spec.pipeline.wire, how_.peer_timeout});
 }
 
 void worker_claims::begin(const begin_run& in) {

@@ -96,11 +96,12 @@ private:
   void lose_ranks_of(std::uint32_t worker, const std::string& cause, double silent_for);
   void look_for_successor(const network_address& lost);
   void assign_joiner(member& one);
-  void connect_joiner(member& one);
+  void connect_joiner(const member& one) const;
   void admit_joiners();
   bool is_connected(const member& joiner) const;
   void tell_of_new_company();
   void tell_placement();
+  void show_placement(const member* other_than) const;
   void find_snapshot(restarting& one);
   placement planned() const;
   void tell_state_lost(const std::string& cause);
@@ -110,6 +111,7 @@ private:
   coordinator_setup_of_workers how_;
   observer watcher_;
   run_id run_{};
+  wire_limits limits_;         ///< of what workers may send
   std::deque<member> members_; ///< those who are over among them
   placement where_;
   snapshot_places snapshots_;

@@ -150,8 +150,13 @@ void worker_claims::tell_of_new_company() {
 
 void worker_claims::tell_placement() {
   ++where_.version;
+  show_placement(nullptr);
+}
+
+/// To all who have a place in it but `other_than`.
+void worker_claims::show_placement(const member* other_than) const {
   for (const member& one : members_)
-    if (one.link && one.worker)
+    if (one.link && one.worker && &one != other_than)
       say(one.link, where_);
 }
 
@@ -206,12 +211,10 @@ void worker_claims::assign_joiner(member& one) {
   say(one.link, assignment_for(*one.worker));
 }
 
-/// It waits for the others' calls.
-void worker_claims::connect_joiner(member& one) {
+/// It has the placement that the others are shown, and waits for their calls.
+void worker_claims::connect_joiner(const member& one) const {
   say(one.link, connect_neighbours{});
-  for (const member& other : members_)
-    if (other.link && other.worker && &other != &one)
-      say(other.link, where_);
+  show_placement(&one);
 }
 
 bool worker_claims::is_connected(const member& joiner) const {

@@ -6,6 +6,7 @@
 #include "actors/shell.hpp"
 #include "runtime/local_run.hpp"
 #include "runtime/network/fingerprint.hpp"
+#include "runtime/network/run_limits.hpp"
 #include "runtime/part_writer.hpp"
 #include "runtime/run_spec.hpp"
 
@@ -159,6 +160,7 @@ void worker_host::said_by(const caf::actor& link, const assignment& in) {
     settle_chaos(*setup, in.steps_done, hosts_of(in.where));
     setup->clock = [offset] { return seconds_now() + *offset; };
     run_->setup = setup;
+    run_->limits = limits_of(setup->spec, *setup->family, setup->pipeline);
   } catch (const error& e) {
     refuse(link, e.kind(), e.what());
     return leave();

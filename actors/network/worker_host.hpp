@@ -4,6 +4,7 @@
 #include "actors/alarm_clock.hpp"
 #include "actors/network/remote_parameters.hpp"
 #include "actors/network/worker.hpp"
+#include "actors/stage.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/run_options.hpp"
 
@@ -51,6 +52,7 @@ private:
     std::optional<checkpoint> start;             ///< of a resumed run that sees the directory
     std::optional<remote_parameters> read_there; ///< of one that does not
     setup_ptr setup;
+    wire_limits limits; ///< of what others may send
     std::shared_ptr<std::atomic<double>> clock_offset;
     company here; ///< the actors of this run that live here
     caf::actor shelf;
@@ -97,6 +99,7 @@ private:
   // The ranks that live here (worker_host_ranks.cpp)
   void spawn_members();
   void watch(const caf::actor& member);
+  void host(const stage_start& start);
   void open_routes_to(const caf::actor& link) const;
   void open_all_routes() const;
   void begin_ranks();

@@ -4,8 +4,6 @@
 #include "actors/network/worker_host.hpp"
 #include "actors/network/worker_shelf.hpp"
 #include "actors/network/worker_store.hpp"
-#include "actors/stage.hpp"
-#include "runtime/network/run_limits.hpp"
 
 #include <fmt/format.h>
 
@@ -31,17 +29,22 @@ void worker_host::watch(const caf::actor& member) {
   run_->alive.push_back(member);
 }
 
+/// Makes an actor for a rank.
+void worker_host::host(const stage_start& start) {
+  stage_actor& rank = run_->here.ranks[start.rank];
+  rank = self_->system().spawn(stage, run_->setup, start, caf::actor_cast<observer>(caf::actor(self_)));
+  watch(caf::actor_cast<caf::actor>(rank));
+  run_->lives[start.rank] = start.birth.life;
+}
+
 /// The actors exist before any peer can reach them; the ranks begin with their introduction.
 void worker_host::spawn_members() {
   const assignment& task = *run_->task;
   const observer self = caf::actor_cast<observer>(caf::actor(self_));
   caf::actor_system& system = self_->system();
   run_->here.ranks.resize(run_->setup->pipeline.ranks());
-  for (const std::uint32_t rank : task.where.workers[task.worker].ranks) {
-    run_->lives[rank] = task.where.ranks[rank].life;
-    run_->here.ranks[rank] = system.spawn(stage, run_->setup, stage_start{.rank = rank}, self);
-    watch(caf::actor_cast<caf::actor>(run_->here.ranks[rank]));
-  }
+  for (const std::uint32_t rank : task.where.workers[task.worker].ranks)
+    host({.rank = rank});
   run_->here.store = system.spawn<caf::detached>(worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
   watch(caf::actor_cast<caf::actor>(run_->here.store));
   run_->shelf = system.spawn(worker_shelf, run_->coordinator, caf::actor(self_), self);
@@ -58,9 +61,7 @@ void worker_host::open_routes_to(const caf::actor& link) const {
   routes->shelf = run_->shelf;
   routes->peer_schedules = link == run_->coordinator;
   routes->peer_hosts = !routes->peer_schedules;
-  const run_setup& setup = *run_->setup;
-  tell(link, open_routes{routes, limits_of(setup.spec, *setup.family, setup.pipeline), setup.spec.pipeline.wire,
-                         run_->task->peer_timeout_seconds});
+  tell(link, open_routes{routes, run_->limits, run_->setup->spec.pipeline.wire, run_->task->peer_timeout_seconds});
 }
 
 /// A rank that lives here anew is to be found by all.
@@ -168,11 +169,7 @@ rank_birth worker_host::with_newest_lives(rank_birth birth) const {
 
 /// Its introduction comes first, then others hear of it, so that nothing of what they send again can come too early.
 void worker_host::start_again(const restart_order& in, const std::shared_ptr<const rank_snapshot>& from) {
-  run_->here.ranks[in.rank] =
-      self_->system().spawn(stage, run_->setup, stage_start{in.rank, with_newest_lives(in.birth), from},
-                            caf::actor_cast<observer>(caf::actor(self_)));
-  watch(caf::actor_cast<caf::actor>(run_->here.ranks[in.rank]));
-  run_->lives[in.rank] = in.birth.life;
+  host({in.rank, with_newest_lives(in.birth), from});
   open_all_routes();
   tell(run_->here.ranks[in.rank], introduction{seen_from_here()});
   show_successors({{in.rank, in.birth.life}});

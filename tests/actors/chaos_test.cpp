@@ -2,6 +2,7 @@
 #include "runtime/faults/chaos.hpp"
 #include "runtime/one_thread_trainer.hpp"
 #include "runtime/reference_trainer.hpp"
+#include "tests/support/mortal_run.hpp"
 #include "tests/support/same_result.hpp"
 #include "tests/support/sanitized.hpp"
 #include "tests/support/scratch_directory.hpp"
@@ -19,23 +20,11 @@ using namespace troupe::test;
 
 namespace {
 
-/// p = 3, m = 4, 3 steps, with a validation between two of them.
 run_spec struck_spec(const std::string& schedule) {
-  run_spec spec = tiny_spec();
-  spec.pipeline.stages = 3;
-  spec.pipeline.schedule = schedule;
+  run_spec spec = mortal_spec(schedule);
+  spec.model.dropout = 0.0;
   spec.faults.max_restarts = 1000;
-  const bool asynchronous = schedule.starts_with("pipedream");
-  spec.optimizer.clip = asynchronous ? 0.0 : 0.05;
-  spec.model.tied_head = !asynchronous;
   return spec;
-}
-
-run_report expected_of(run_spec spec, const data_source& data) {
-  spec.faults.chaos.clear();
-  spec.checkpoint = {};
-  return spec.pipeline.schedule.starts_with("pipedream") ? run_one_thread(spec, data, {})
-                                                         : run_reference(spec, data, {});
 }
 
 /// Plays the run with its chaos, in an order that follows from `seed`.

@@ -45,9 +45,7 @@ TEST_CASE("a rank that dies at any event of the run leaves the bits as they are,
           if (event == when)
             run.kill_rank(rank);
         });
-        REQUIRE_FALSE(seen.failure);
-        REQUIRE(seen.report);
-        check_same_result(*seen.report, expected);
+        check_finished(seen, expected);
         check_survivors(spec, *seen.report, {rank});
       }
   }

@@ -20,9 +20,10 @@ namespace {
 using snapshots = std::shared_ptr<std::vector<rank_snapshot>>;
 
 store_actor::behavior_type listening_store(const snapshots& seen) {
-  return {[](const introduction&) {}, [seen](const rank_snapshot& in) { seen->push_back(in); },
-          [](const layer_part&) {},   [](const part_written&) {},
-          [](const part_lost&) {}, [](const run_given_up&) {}, [](const layer_part_taken&) {}};
+  return {[](const introduction&) {},    [seen](const rank_snapshot& in) { seen->push_back(in); },
+          [](const layer_part&) {},      [](const part_written&) {},
+          [](const part_lost&) {},       [](const run_given_up&) {},
+          [](const layer_part_taken&) {}};
 }
 
 /// What the store gets of a rank that starts after two steps.

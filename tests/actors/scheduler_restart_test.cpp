@@ -30,13 +30,6 @@ struct told_steps {
   }
 };
 
-void check_finished(const outcome& seen, const run_report& expected) {
-  INFO((seen.failure ? seen.failure->text : "no failure"));
-  REQUIRE_FALSE(seen.failure);
-  REQUIRE(seen.report);
-  check_same_result(*seen.report, expected);
-}
-
 std::uint64_t events_of(const run_spec& spec, const data_source& data, std::uint64_t seed) {
   unruly_run run(spec, data, {}, seed);
   run.play();

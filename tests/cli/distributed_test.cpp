@@ -133,8 +133,8 @@ TEST_CASE("without snapshots a worker that dies ends the run with its name, and 
   const scratch_directory scratch;
   worker_program one;
   worker_program two;
-  running_program train(words_of(
-      scratch, arguments{"--workers", addresses_of(one, two), "--snapshot-every", "0"} + endless()));
+  running_program train(
+      words_of(scratch, arguments{"--workers", addresses_of(one, two), "--snapshot-every", "0"} + endless()));
   REQUIRE(two.program().wait_for_error_output("ranks 1"));
   two.program().send(SIGKILL);
   const program_result result = train.finish();

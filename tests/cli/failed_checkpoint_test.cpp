@@ -33,22 +33,6 @@ const arguments flags_of_model{"--layers", "2"}; ///< four layers to cut
 
 constexpr rlim_t small = 2000; ///< no checkpoint of small_run fits, nor its report
 
-std::uint64_t newest_in(const fs::path& directory) {
-  const std::vector<std::uint64_t> steps =
-      fs::is_directory(directory) ? list_generations(directory).steps : std::vector<std::uint64_t>{};
-  return steps.empty() ? 0 : steps.front();
-}
-
-/// Blocks until there is a generation of a later step (a test that waits for ever is stopped by CTest).
-std::uint64_t wait_for_later(const running_program& program, const fs::path& directory, std::uint64_t step) {
-  while (newest_in(directory) <= step) {
-    if (program.has_ended())
-      throw std::runtime_error("the run has ended before its checkpoint after step " + std::to_string(step));
-    std::this_thread::yield();
-  }
-  return newest_in(directory);
-}
-
 /// The first line with `what`.
 std::string line_with(const std::string& text, const std::string& what) {
   const std::size_t place = text.find(what);

@@ -2,9 +2,7 @@
 #include "runtime/checkpoint.hpp"
 #include "runtime/generation.hpp"
 #include "runtime/recovery/decision_log.hpp"
-#include "tests/support/run_program.hpp"
-#include "tests/support/scratch_directory.hpp"
-#include "tests/support/trained_checkpoint.hpp"
+#include "tests/support/small_distributed_run.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -25,32 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 using arguments = std::vector<std::string>;
 
-arguments words_in(const scratch_directory& scratch) {
-  write_bytes(scratch / "text", some_text());
-  return small_run() + arguments{"--data", scratch.path("text"), "--quiet", "--report", scratch.path("report.json")};
-}
-
-json last_report(const scratch_directory& scratch) {
-  return json::parse(read_bytes(scratch / "report.json"));
-}
-
 decision_log_content log_in(const fs::path& directory) {
   return parse_decision_log(read_bytes(directory / decision_log_name), "the log");
-}
-
-std::uint64_t newest_in(const fs::path& directory) {
-  const std::vector<std::uint64_t> steps =
-      fs::is_directory(directory) ? list_generations(directory).steps : std::vector<std::uint64_t>{};
-  return steps.empty() ? 0 : steps.front();
-}
-
-/// Blocks until there is a generation of a later step (a test that waits for ever is stopped by CTest).
-void wait_for_later(const running_program& program, const fs::path& directory, std::uint64_t step) {
-  while (newest_in(directory) <= step) {
-    if (program.has_ended())
-      throw std::runtime_error("the run has ended before its checkpoint after step " + std::to_string(step));
-    std::this_thread::yield();
-  }
 }
 
 /// A run of four steps of which only the checkpoint after two is left, and the log of the other two.
@@ -62,7 +36,7 @@ struct cut_run {
   }
 
   program_result resume() const {
-    return run_program(words_in(scratch) + arguments{"--resume", directory.string(), "--stages", "2"});
+    return run_program(words_of_run(scratch, arguments{"--resume", directory.string(), "--stages", "2"}));
   }
 
   scratch_directory scratch;
@@ -73,7 +47,7 @@ struct cut_run {
 
 std::string weights_of_whole_run() {
   const scratch_directory scratch;
-  REQUIRE(run_program(words_in(scratch)).exit_code == 0);
+  REQUIRE(run_program(words_of_run(scratch, {})).exit_code == 0);
   return last_report(scratch)["weights_sha256"];
 }
 
@@ -82,7 +56,7 @@ std::string weights_of_whole_run() {
 TEST_CASE("a run that is killed again and again goes on each time, and ends in the weights of one that was not") {
   const scratch_directory scratch;
   const fs::path directory = scratch / "run";
-  const arguments endless = words_in(scratch) + arguments{"--steps", "1000000000"};
+  const arguments endless = words_of_run(scratch, arguments{"--steps", "1000000000"});
   const arguments saved =
       endless + arguments{"--stages", "2", "--checkpoint", directory.string(), "--checkpoint-every", "7"};
   std::uint64_t reached = 0;
@@ -147,7 +121,7 @@ TEST_CASE("a last record that the kill has cut off is dropped with a warning, an
 TEST_CASE("a decision log of another run is refused") {
   const cut_run run;
   const scratch_directory scratch;
-  REQUIRE(run_program(words_in(scratch) + arguments{"--seed", "2", "--checkpoint", scratch.path("run")}).exit_code ==
+  REQUIRE(run_program(words_of_run(scratch, arguments{"--seed", "2", "--checkpoint", scratch.path("run")})).exit_code ==
           0);
   fs::copy_file(scratch / "run" / decision_log_name, run.directory / decision_log_name,
                 fs::copy_options::overwrite_existing);

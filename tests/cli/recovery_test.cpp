@@ -24,14 +24,8 @@ using arguments = std::vector<std::string>;
 
 /// Enough for something to happen to it, and shown step by step.
 arguments long_run(const scratch_directory& scratch, const arguments& flags) {
-  write_bytes(scratch / "text", some_text());
-  return small_run() + arguments{"--data",         scratch.path("text"),
-                                 "--report",       scratch.path("report.json"),
-                                 "--layers",       "2",
-                                 "--steps",        "2000",
-                                 "--stages",       "4",
-                                 "--max-restarts", "1000"} +
-         flags;
+  return words_of_shown_run(
+      scratch, arguments{"--layers", "2", "--steps", "2000", "--stages", "4", "--max-restarts", "1000"} + flags);
 }
 
 std::string hash_of_reference(const scratch_directory& scratch) {

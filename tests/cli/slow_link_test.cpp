@@ -64,7 +64,7 @@ TEST_CASE("a peer that freezes in the middle of a tensor on a slow link is notic
   const scratch_directory scratch;
   slow_workers workers(slower_than_the_time_out, short_time_out);
   running_program train(words_of_run(scratch, workers.addresses() + wide_model("1000") + short_time_out +
-                                                     std::vector<std::string>{"--snapshot-every", "0"}));
+                                                  std::vector<std::string>{"--snapshot-every", "0"}));
   worker_program& frozen = GENERATE(true, false) ? workers.one : workers.two; // the sender of activations; the receiver
   workers.to_two.wait_until_passed(100 << 10); // of an activation, as nothing else is as large
   frozen.program().send(SIGSTOP);

@@ -67,7 +67,6 @@ void print(const char* what, const std::vector<double>& values) {
 class killer {
 public:
   killer(const scratch_directory& scratch, std::uint64_t seed) : scratch_(scratch), random_(seed) {
-    write_bytes(scratch / "text", some_text());
     if (run_program({"certs", scratch.path("certs"), "--hosts", "127.0.0.1"}).exit_code != 0)
       throw std::runtime_error("no certificates could be made");
     reference_ = report_of({"--schedule", "reference"});
@@ -115,8 +114,8 @@ public:
 
 private:
   arguments words(const arguments& flags) const {
-    return small_run() + arguments{"--data", scratch_.path("text"), "--report", scratch_.path("report.json")} +
-           arguments{"--layers", "2", "--stages", "4", "--steps", std::to_string(steps)} + flags;
+    return words_of_shown_run(scratch_,
+                              arguments{"--layers", "2", "--stages", "4", "--steps", std::to_string(steps)} + flags);
   }
   json report_of(const arguments& flags) const {
     const program_result result = run_program(words(flags));

@@ -5,7 +5,9 @@
 #include "runtime/plan.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
+#include "tests/support/same_result.hpp"
 #include "tests/support/tiny_run.hpp"
+#include "tests/support/unruly_network.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -35,7 +37,10 @@ inline run_spec mortal_spec(const std::string& schedule) {
   return spec;
 }
 
-inline run_report expected_of(const run_spec& spec, const data_source& data) {
+/// Of the run in which nothing happens.
+inline run_report expected_of(run_spec spec, const data_source& data) {
+  spec.faults.chaos.clear();
+  spec.checkpoint = {};
   return spec.pipeline.schedule.starts_with("pipedream") ? run_one_thread(spec, data, {})
                                                          : run_reference(spec, data, {});
 }
@@ -57,6 +62,13 @@ inline void check_survivors(const run_spec& spec, const run_report& report, cons
       CHECK(rank.usage.forward_passes == passes_of(spec, rank.rank));
       CHECK(rank.usage.replayed_passes == 0);
     }
+}
+
+inline void check_finished(const outcome& seen, const run_report& expected) {
+  INFO((seen.failure ? seen.failure->text : "no failure"));
+  REQUIRE_FALSE(seen.failure);
+  REQUIRE(seen.report);
+  check_same_result(*seen.report, expected);
 }
 
 } // namespace troupe::test

@@ -1,6 +1,7 @@
 // A small run over workers, as the real program does it: its words, its report, and the memory of a process meanwhile.
 #pragma once
 
+#include "runtime/generation.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/scratch_directory.hpp"
 #include "tests/support/trained_checkpoint.hpp"
@@ -13,16 +14,22 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace troupe::test {
 
 /// `troupe train` with small_run's flags and `flags`, which win. The report goes to `scratch`.
-inline std::vector<std::string> words_of_run(const scratch_directory& scratch, const std::vector<std::string>& flags) {
+inline std::vector<std::string> words_of_shown_run(const scratch_directory& scratch,
+                                                   const std::vector<std::string>& flags) {
   write_bytes(scratch / "text", some_text());
   return small_run() +
-         std::vector<std::string>{"--data", scratch.path("text"), "--quiet", "--report", scratch.path("report.json")} +
-         flags;
+         std::vector<std::string>{"--data", scratch.path("text"), "--report", scratch.path("report.json")} + flags;
+}
+
+/// The same without progress.
+inline std::vector<std::string> words_of_run(const scratch_directory& scratch, const std::vector<std::string>& flags) {
+  return words_of_shown_run(scratch, std::vector<std::string>{"--quiet"} + flags);
 }
 
 inline nlohmann::json last_report(const scratch_directory& scratch) {
@@ -35,6 +42,25 @@ inline nlohmann::json report_of_run(const scratch_directory& scratch, const std:
   if (result.exit_code != 0)
     throw std::runtime_error("training failed: " + result.err);
   return last_report(scratch);
+}
+
+/// Steps done in the newest generation in `directory`; 0: there is none.
+inline std::uint64_t newest_in(const std::filesystem::path& directory) {
+  const std::vector<std::uint64_t> steps =
+      std::filesystem::is_directory(directory) ? list_generations(directory).steps : std::vector<std::uint64_t>{};
+  return steps.empty() ? 0 : steps.front();
+}
+
+/// Blocks until there is a generation of a later step, and returns its step (a test that waits for ever is stopped by
+/// CTest).
+inline std::uint64_t wait_for_later(const running_program& program, const std::filesystem::path& directory,
+                                    std::uint64_t step) {
+  while (newest_in(directory) <= step) {
+    if (program.has_ended())
+      throw std::runtime_error("the run has ended before its checkpoint after step " + std::to_string(step));
+    std::this_thread::yield();
+  }
+  return newest_in(directory);
 }
 
 /// A line of /proc/PID/status, such as VmHWM (the most that was ever resident), in bytes.
