@@ -129,6 +129,8 @@ coordinator_outputs step_coordinator::accept(const snapshot_kept& in) {
   coordinator_outputs out;
   if (!is_current(in.rank, in.source_incarnation) || in.steps_done <= kept_[in.rank])
     return out;
+  if (books_.phase == run_phase::closed) // a run that was given up is saved as of its recovery line, which stays
+    return out;
   kept_[in.rank] = in.steps_done;
   note_progress();
   move_recovery_line(out);

@@ -2,6 +2,8 @@
 
 #include "actors/network/peers.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace troupe {
@@ -61,8 +63,13 @@ void want(self_pointer self, const snapshot_wanted& in) {
 
 void save(self_pointer self, const save_snapshot& in) {
   const auto kept = self->state.shelf.find(in.rank, in.steps_done);
-  if (kept == nullptr) // the coordinator will not get it, and says so
+  if (kept == nullptr) {
+    say(self->state.coordinator,
+        part_written{.rank = in.rank,
+                     .steps_done = in.steps_done,
+                     .problem = fmt::format("its snapshot after {} steps is not kept any more", in.steps_done)});
     return;
+  }
   rank_snapshot part = *kept; // shares the tensors
   part.purpose = take_snapshot::to_checkpoint;
   post(self, in.store, std::move(part));

@@ -115,6 +115,19 @@ TEST_CASE("a generation of snapshots that can not be whole any more is forgotten
   CHECK(run.recovery_line() == 2);
 }
 
+TEST_CASE("the recovery line of a run that was given up stays where the run is saved") {
+  run_spec spec = two_ranks();
+  spec.faults.max_restarts = 0;
+  played_run run(spec);
+  run.work_through(0);
+  run.say(snapshot_kept{.rank = 0, .steps_done = 1});
+  run.say(rank_lost{.rank = 1, .cause = "killed"});
+  REQUIRE(run.last<run_given_up>());
+  REQUIRE(run.last<run_given_up>()->steps_done == 0);
+  run.say(snapshot_kept{.rank = 1, .steps_done = 1}); // was on its way when rank 1 died
+  CHECK_FALSE(run.last<recovery_line_message>());
+}
+
 TEST_CASE("the loss of snapshots from before the generation under way leaves it as it is") {
   played_run run(two_ranks());
   run.work_through(0);
