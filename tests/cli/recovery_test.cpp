@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -114,6 +115,26 @@ TEST_CASE("a run over processes whose rank dies too often ends with what its wor
     const json report = last_report(scratch);
     CHECK(report["first_step"] >= 58);
     CHECK(report["weights_sha256"] == expected);
+  }
+}
+
+TEST_CASE("ranks restart from snapshots that are kept on disk, and a place that cannot keep any is named") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  const std::string places = scratch.path("snapshots");
+  const arguments killed{"--quiet", "--chaos", "kill:rank=1,step=30+kill:rank=2,step=60"};
+  for (const arguments& where : {arguments{}, arguments{"--spawn", "2"}}) {
+    arguments flags = where + killed + arguments{"--snapshot-dir", places};
+    const program_result result = run_program(long_run(scratch, flags));
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK(last_report(scratch)["weights_sha256"] == expected);
+    CHECK(last_report(scratch)["recoveries"].size() == 2);
+    CHECK(std::filesystem::is_empty(places));
+    flags.back() = scratch.write("file", "x");
+    const program_result refused = run_program(long_run(scratch, flags));
+    CHECK(refused.exit_code == 3);
+    CHECK_THAT(refused.err, Contains(scratch.path("file")));
   }
 }
 
