@@ -21,8 +21,7 @@ namespace {
 using arguments = std::vector<std::string>;
 
 arguments small_run_in(const scratch_directory& scratch) {
-  write_bytes(scratch / "text", some_text());
-  return small_run() + arguments{"--data", (scratch / "text").string()};
+  return small_run() + arguments{"--data", text_file(scratch)};
 }
 
 json report_of(const scratch_directory& scratch, const arguments& flags) {
