@@ -11,6 +11,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -72,7 +73,9 @@ TEST_CASE("a run whose workers are all killed at once goes back, and has the ref
   const std::string expected = hash_of_reference(scratch);
   const std::string saved = scratch.path("saved");
   for (const arguments& flags : std::vector<arguments>{{}, {"--checkpoint", saved, "--checkpoint-every", "100"}}) {
-    const json report = survive(scratch, flags + arguments{"--spawn", "2"}, 2, [](const running_program& train) {
+    const std::string trace = scratch.path("trace.json");
+    const arguments spawned{"--spawn", "2", "--trace", trace};
+    const json report = survive(scratch, flags + spawned, 2, [](const running_program& train) {
       for (const pid_t worker : children_of(train.process()))
         ::kill(worker, SIGKILL);
     });
@@ -80,6 +83,11 @@ TEST_CASE("a run whose workers are all killed at once goes back, and has the ref
     CHECK(report["losses"].size() == 2000);
     CHECK(report["validations"].empty());
     REQUIRE(report["returns"].size() == 2);
+    std::map<std::string, int> traced;
+    for (const json& event : json::parse(read_bytes(trace)))
+      ++traced[event["name"]];
+    CHECK(traced["return"] == 2 * 4); // on the track of each rank
+    CHECK(traced["0F0"] > 2000);      // the steps before the returns, too
     for (const json& one : report["returns"])
       CHECK((one["to_step"] > 0) == !flags.empty());
   }
