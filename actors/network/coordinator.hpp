@@ -50,8 +50,9 @@ struct coordinator_state {
 
 /// Tells `watcher` workers_ready, or a failure_message that names the worker; takes begin_run, and leave_run, after
 /// which it answers with left_run. For the scheduler it is the keeper: it tells of ranks that are lost with their
-/// worker, and finds a worker for their next life. What cannot be made good it tells `watcher` as state_lost. Needs a
-/// thread of its own: it reads from disk.
+/// worker, finds a worker for their next life, and starts the scheduler again when that dies. What cannot be made good
+/// it tells `watcher` as state_lost. Once begun it ends by dismiss_ranks, after left_run. Needs a thread of its own: it
+/// reads from disk.
 caf::behavior coordinator(caf::stateful_actor<coordinator_state>* self, const setup_ptr& setup,
                           const coordinator_setup_of_workers& workers, const observer& watcher);
 

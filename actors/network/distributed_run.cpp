@@ -38,12 +38,14 @@ private:
   audience& watcher_;
 };
 
+/// Everybody but the ranks, which live elsewhere.
 company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const workers_ready& workers,
-                    checkpoint_route route, const observer& watcher) {
+                    checkpoint_route route, const caf::actor& head, const observer& watcher) {
   company everyone;
+  everyone.keeper = caf::actor_cast<keeper_actor>(head);
   for (const caf::actor& link : workers.link_of_rank)
     everyone.ranks.push_back(caf::actor_cast<stage_actor>(link));
-  everyone.scheduler = system.spawn(scheduler, setup, scheduler_start{}, watcher);
+  everyone.scheduler = system.spawn(scheduler, setup, scheduler_start{.keeper = everyone.keeper}, watcher);
   everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
   everyone.store = system.spawn<caf::detached>(store, setup, route, watcher);
   return everyone;
@@ -65,15 +67,17 @@ std::optional<run_report> run_attempt(const run_spec& spec, const data_source& d
     return std::nullopt;
   if (workers.on_ready)
     workers.on_ready();
-  company everyone = spawn_sides(system, setup, *ready, workers.checkpoints, watcher.handle());
-  const auto here = std::make_shared<const company>(everyone);
-  everyone.keeper = caf::actor_cast<keeper_actor>(head);
-  const auto seen = std::make_shared<const company>(everyone);
+  const observer seen_by = watcher.handle();
+  const auto seen =
+      std::make_shared<const company>(spawn_sides(system, setup, *ready, workers.checkpoints, head, seen_by));
+  const company& everyone = *seen;
   tell(everyone.recorder, introduction{seen});
   tell(everyone.store, introduction{seen});
   tell(everyone.scheduler, introduction{seen});
-  tell(head, begin_run{seen});
-  run_report report = watcher.watch(*here);
+  tell(head, begin_run{seen, [&system, setup, seen_by](const scheduler_start& start) {
+                         return system.spawn(scheduler, setup, start, seen_by);
+                       }});
+  run_report report = watcher.watch(everyone);
   for (rank_report& rank : report.ranks)
     rank.node = ready->node_of_rank[rank.rank];
   return report;

@@ -8,6 +8,7 @@
 #include "runtime/wire/control.hpp"
 #include "runtime/wire/frame_reader.hpp"
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -89,9 +90,13 @@ struct workers_ready {
   std::vector<std::string> node_of_rank;
 };
 
-/// The observer to the coordinator: these run the rest of the company; begin.
+struct scheduler_start;
+
+/// The observer to the coordinator: these run the rest of the company; begin. The scheduler is the coordinator's to
+/// start again.
 struct begin_run {
   std::shared_ptr<const company> everyone;
+  std::function<scheduler_actor(const scheduler_start&)> spawn_scheduler;
 };
 
 /// Worker to its shelf: who keeps the snapshots of each rank; null: the shelf itself.

@@ -202,7 +202,7 @@ void worker_claims::assign_all_when_measured() {
 assignment worker_claims::assignment_for(std::uint32_t worker) const {
   assignment made{.run = run_,
                   .worker = worker,
-                  .where = where_,
+                  .where = shown_to(worker, where_),
                   .spec = setup_->spec,
                   .pipeline = setup_->pipeline,
                   .peer_timeout_seconds = how_.peer_timeout,
@@ -262,6 +262,7 @@ void worker_claims::open_routes_to(const member& one) const {
 void worker_claims::begin(const begin_run& in) {
   everyone_ = *in.everyone;
   running_ = true;
+  watch_scheduler(in);
   for (const member& one : members_) {
     if (!one.link) // lost since; the watcher was told
       continue;
@@ -312,7 +313,8 @@ void worker_claims::said_by(member& from, const Message&) {
 }
 
 void worker_claims::leave() {
-  leaving_ = true;
+  if (std::exchange(leaving_, true))
+    return;
   *given_up_ = true;
   for (const member& one : members_)
     if (one.link) {
@@ -326,6 +328,8 @@ void worker_claims::tell_when_left() {
   if (!leaving_ || connecting_ > 0 || std::ranges::any_of(members_, [](const member& one) { return bool(one.link); }))
     return;
   tell(watcher_, left_run{});
+  if (dismissed_)
+    self_->quit();
 }
 
 void worker_claims::fail(error_kind kind, const std::string& text) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/network/coordinator.hpp"
+#include "actors/scheduler_care.hpp"
 #include "runtime/network/placement.hpp"
 #include "runtime/recovery/snapshot_places.hpp"
 
@@ -37,6 +38,13 @@ public:
   void trim(const recovery_line_message& in);
   void give_up(const run_given_up& in);
   void judge(const complaint& in);
+
+  // And as its own (worker_claims_scheduler.cpp)
+  void member_ended(const caf::down_msg& in);
+  void scheduler_is_failing(const scheduler_failed& in);
+  void keep(const books_message& in) { scheduler_.books = in.books; }
+  void interrupt();
+  void dismiss();
 
 private:
   /// How far a worker has come. wired: connected to all others, with ranks or to be given some.
@@ -96,15 +104,21 @@ private:
   void lose_ranks_of(std::uint32_t worker, const std::string& cause, double silent_for);
   void look_for_successor(const network_address& lost);
   void assign_joiner(member& one);
-  void connect_joiner(const member& one) const;
+  void connect_joiner(member& one);
   void admit_joiners();
   bool is_connected(const member& joiner) const;
   void tell_of_new_company();
   void tell_placement();
-  void show_placement(const member* other_than) const;
   void find_snapshot(restarting& one);
   placement planned() const;
   void tell_state_lost(const std::string& cause);
+
+  // worker_claims_scheduler.cpp
+  void watch_scheduler(const begin_run& in);
+  void tell_scheduler_lost(const rank_lost& in);
+  void restart_scheduler(const std::string& cause, double now);
+  void introduce_scheduler();
+  void ask_ranks_again() const;
 
   self_pointer self_;
   setup_ptr setup_;
@@ -121,12 +135,17 @@ private:
   std::map<std::string, shape> shapes_; ///< of all parameters, once one was asked for
   tensor_pool pool_;
   company everyone_; ///< once the run has begun
+  scheduler_care scheduler_;
+  bool scheduler_lives_ = false;
+  std::map<std::uint32_t, rank_lost> lost_;     ///< by rank: deaths that the scheduler has not answered yet
+  std::map<std::uint32_t, snapshot_kept> kept_; ///< by rank: the newest that was told
   std::optional<run_given_up> ending_;
   bool line_moved_ = false; ///< no rank starts as the run began any more
   bool assigned_ = false;
   bool running_ = false;
   bool failed_ = false;
   bool leaving_ = false;
+  bool dismissed_ = false; ///< and ends itself when it has let go of everyone
 };
 
 } // namespace troupe
