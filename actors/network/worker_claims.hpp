@@ -12,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -61,6 +62,7 @@ private:
     std::uint32_t probes_left = 8;
     double best_round_trip = std::numeric_limits<double>::infinity();
     double clock_offset = 0.0; ///< added to its clock gives the run's
+    snapshots_held held;       ///< as it said when it was asked
   };
   /// A rank that is on its way to live again.
   struct restarting {
@@ -83,6 +85,7 @@ private:
   void said_by(member& from, const snapshot_kept& in);
   void said_by(member& from, const rank_lost& in);
   void said_by(member& from, const rank_hosted& in);
+  void said_by(member& from, const snapshots_held& in);
   template <class Message>
   void said_by(member& from, const Message&);
 
@@ -113,6 +116,13 @@ private:
   placement planned() const;
   void tell_state_lost(const std::string& cause);
 
+  // What workers still hold of a run that goes on (worker_claims_held.cpp)
+  void choose_start();
+  std::string why_nothing_is_held() const;
+  void fetch_held();
+  void note_hosted(member& from, const rank_hosted& in);
+  void tell_ready_when_hosted();
+
   // worker_claims_scheduler.cpp
   void watch_scheduler(const begin_run& in);
   void tell_scheduler_lost(const rank_lost& in);
@@ -129,6 +139,10 @@ private:
   std::deque<member> members_; ///< those who are over among them
   placement where_;
   snapshot_places snapshots_;
+  state_key key_;
+  std::uint64_t first_step_;                       ///< steps done when the run begins
+  bool from_held_ = false;                         ///< it begins with snapshots that workers have held
+  std::set<std::uint32_t> hosted_;                 ///< then: ranks that have theirs
   std::map<std::uint32_t, restarting> restarting_; ///< by rank
   std::shared_ptr<std::atomic<bool>> given_up_;
   std::uint32_t connecting_ = 0;        ///< connectors whose answer is due

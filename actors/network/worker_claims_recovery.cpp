@@ -75,9 +75,11 @@ void worker_claims::said_by(member& from, const link_lost& in) {
 }
 
 void worker_claims::said_by(member& from, const snapshot_kept& in) {
-  if (!running_ || !from.worker)
+  if (!(running_ || from_held_) || !from.worker)
     return fail(error_kind::protocol, fmt::format("{} keeps a snapshot before its time", name_of_member(from)));
   snapshots_.note(in.rank, in.steps_done, *from.worker);
+  if (!running_)
+    return;
   kept_[in.rank] = in;
   tell(everyone_.scheduler, in);
 }
@@ -112,11 +114,11 @@ void worker_claims::restart(const restart_order& in) {
   say(holder_of(one.worker).link, in);
 }
 
-/// A rank that starts as the run began needs none.
+/// A rank that starts as the run began needs none, unless all began with snapshots.
 void worker_claims::find_snapshot(restarting& one) {
   const restart_order& order = one.order;
   one.source.reset();
-  if (order.birth.steps_done == setup_->first_step())
+  if (order.birth.steps_done == first_step_ && !from_held_)
     return;
   const auto source = snapshots_.find(order.rank, order.birth.steps_done, one.worker);
   if (!source)
@@ -129,6 +131,8 @@ void worker_claims::find_snapshot(restarting& one) {
 }
 
 void worker_claims::said_by(member& from, const rank_hosted& in) {
+  if (!running_)
+    return note_hosted(from, in);
   const auto found = restarting_.find(in.rank);
   if (found == restarting_.end() || found->second.order.birth.life != in.life || found->second.worker != from.worker)
     return;

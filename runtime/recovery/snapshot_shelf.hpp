@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace troupe {
 
@@ -19,6 +20,8 @@ public:
   std::shared_ptr<const rank_snapshot> find(std::uint32_t rank, std::uint64_t steps_done) const;
   /// No rank restarts from fewer than so many steps done.
   void trim(std::uint64_t recovery_line);
+  /// By steps done and rank.
+  std::vector<std::shared_ptr<const rank_snapshot>> all() const;
   std::size_t size() const { return held_.size(); }
 
 private:
