@@ -96,6 +96,8 @@ void audience::note_failure(const failure_message& in) {
 
 void audience::note_down(const caf::down_msg& in) {
   --alive_;
+  if (company_->keeper.address() == in.source) // a coordinator that has died lets go of nobody any more
+    left_ = true;
   if (report_ || failure_ || lost_) // An exception's own failure_message was sent before this one.
     return;
   const auto lost =

@@ -6,11 +6,13 @@
 #include "runtime/data.hpp"
 #include "runtime/faults/chaos_disk.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/recovery/log_owner.hpp"
 #include "runtime/run_options.hpp"
 #include "runtime/stage_runner.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace troupe {
@@ -99,7 +101,14 @@ struct run_setup {
 
   /// What makes failures up where checkpoints are written; null: nothing.
   disk_faults* disk() const { return options->disk != nullptr ? options->disk : failing_disk.get(); }
-  std::uint64_t first_step() const { return options->resume == nullptr ? 0 : options->resume->steps_done(); }
+  std::optional<std::uint64_t> held_steps; ///< steps done in the state that workers held, which the run begins with
+  std::shared_ptr<log_owner> owner = std::make_shared<log_owner>();
+
+  /// Steps done when the run begins.
+  std::uint64_t first_step() const {
+    const std::uint64_t saved = options->resume == nullptr ? 0 : options->resume->steps_done();
+    return held_steps.value_or(saved);
+  }
 };
 using setup_ptr = std::shared_ptr<const run_setup>;
 

@@ -16,7 +16,7 @@ void watch_all(self_pointer self, const run_setup& setup, const company& everyon
   const faults_spec& faults = setup.spec.faults;
   state.everyone = everyone;
   state.lives.assign(everyone.ranks.size(), 1);
-  state.scheduler_policy = restart_policy::of_scheduler(faults.max_restarts, faults.restart_window_seconds);
+  state.scheduler.policy = restart_policy::of_scheduler(faults.max_restarts, faults.restart_window_seconds);
   state.alive = everyone.ranks.size() + 1;
   self->monitor(everyone.scheduler);
   for (const stage_actor& rank : everyone.ranks)
@@ -50,13 +50,13 @@ void give_up(self_pointer self, const run_given_up& in) {
 void tell_all_again(self_pointer self) {
   const keeper_actor_state& state = self->state;
   const scheduler_actor& next = state.everyone.scheduler;
-  if (state.interrupted)
+  if (state.scheduler.interrupted)
     post(self, next, interrupt_message{});
   for (const auto& [rank, lost] : state.lost)
     post(self, next, lost);
-  for (std::uint32_t rank = 0; state.books != nullptr && rank < state.lives.size(); ++rank)
-    if (const auto life = state.shelf.life_of(rank, state.books->newest_generation))
-      post(self, next, snapshot_kept{rank, *life, state.books->newest_generation});
+  for (std::uint32_t rank = 0; state.scheduler.books != nullptr && rank < state.lives.size(); ++rank)
+    if (const auto life = state.shelf.life_of(rank, state.scheduler.books->newest_generation))
+      post(self, next, snapshot_kept{rank, *life, state.scheduler.books->newest_generation});
 }
 
 void introduce_scheduler(self_pointer self) {
@@ -65,28 +65,26 @@ void introduce_scheduler(self_pointer self) {
   post(self, state.everyone.scheduler, introduction{shown});
   post(self, state.everyone.store, introduction{shown});
   tell_all_again(self);
-  const std::uint64_t line = state.books == nullptr ? 0 : state.books->recovery_line;
+  const std::uint64_t line = state.scheduler.recovery_line();
   for (std::uint32_t rank = 0; rank < state.lives.size(); ++rank)
     post(self, state.everyone.ranks[rank], scheduler_successor{{state.lives[rank], line, rank}, shown});
 }
 
 void restart_scheduler(self_pointer self, const std::string& cause, double now) {
   keeper_actor_state& state = self->state;
-  if (!state.scheduler_policy->allows(0, now)) {
+  scheduler_care& care = state.scheduler;
+  if (!care.policy->allows(0, now)) {
     state.given_up = true;
-    return give_up(self, {.steps_done = state.books == nullptr ? 0 : state.books->recovery_line,
-                          .cause = state.scheduler_policy->refusal(0, cause)});
+    return give_up(self, {.steps_done = care.recovery_line(), .cause = care.policy->refusal(0, cause)});
   }
-  state.everyone.scheduler =
-      state.how.spawn_scheduler({++state.scheduler_life, state.books, cause, now, keeper_actor(self)});
+  state.everyone.scheduler = care.spawn_next(cause, now, keeper_actor(self));
   self->monitor(state.everyone.scheduler);
   ++state.alive;
   introduce_scheduler(self);
 }
 
 void note_scheduler_death(self_pointer self, const run_setup& setup, const observer& watcher) {
-  const std::string said = std::exchange(self->state.scheduler_cause, {});
-  const std::string cause = said.empty() ? "the scheduler ended before the run did" : said;
+  const std::string cause = self->state.scheduler.take_cause();
   if (setup.spec.faults.snapshot_every == 0)
     tell(watcher, failure_message{error_kind::run, cause});
   else
@@ -111,7 +109,7 @@ void note_failure(self_pointer self, const observer& watcher, const scheduler_fa
     self->state.given_up = true;
     tell(watcher, in.what);
   } else
-    self->state.scheduler_cause = in.what.text;
+    self->state.scheduler.cause = in.what.text;
 }
 
 /// What a rank's own fault is, and would come again, ends the run.
@@ -172,6 +170,7 @@ keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, co
   guard(self, watcher, "the keeper");
   self->state.how = how;
   self->state.shelf = snapshot_shelf(setup->spec.faults.snapshot_directory, setup->disk());
+  self->state.scheduler.spawn = how.spawn_scheduler;
   self->set_down_handler([self, setup, watcher](const caf::down_msg& in) {
     const handler_scope scope(self->ctrl());
     note_death(self, *setup, watcher, in.source);
@@ -181,10 +180,10 @@ keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, co
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { put(self, in); }),
       on<rank_failed>(self, [self, watcher](const rank_failed& in) { note_failure(self, watcher, in); }),
       on<scheduler_failed>(self, [self, watcher](const scheduler_failed& in) { note_failure(self, watcher, in); }),
-      on<books_message>(self, [self](const books_message& in) { self->state.books = in.books; }),
+      on<books_message>(self, [self](const books_message& in) { self->state.scheduler.books = in.books; }),
       on<interrupt_message>(self,
                             [self](const interrupt_message& in) {
-                              self->state.interrupted = true;
+                              self->state.scheduler.interrupted = true;
                               post(self, self->state.everyone.scheduler, in);
                             }),
       on<restart_order>(self, [self, setup](const restart_order& in) { restart(self, *setup, in); }),

@@ -3,16 +3,14 @@
 #pragma once
 
 #include "actors/interfaces.hpp"
-#include "actors/scheduler.hpp"
+#include "actors/scheduler_care.hpp"
 #include "actors/stage.hpp"
-#include "runtime/recovery/restart_policy.hpp"
 #include "runtime/recovery/snapshot_shelf.hpp"
 
 #include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,11 +35,7 @@ struct keeper_actor_state {
   std::vector<incarnation> lives;              ///< by rank
   std::map<std::uint32_t, std::string> causes; ///< by rank: of the death that is about to be noticed
   std::map<std::uint32_t, rank_lost> lost;     ///< by rank: deaths that the scheduler has not answered yet
-  incarnation scheduler_life = 1;
-  std::optional<restart_policy> scheduler_policy;
-  std::string scheduler_cause;                  ///< of its death that is about to be noticed
-  std::shared_ptr<const scheduler_books> books; ///< null: it has not begun
-  bool interrupted = false;
+  scheduler_care scheduler;
   std::size_t alive = 0;
   bool given_up = false;   ///< the run ends: nobody is started again
   bool dismissing = false; ///< and the ranks were told to

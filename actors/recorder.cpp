@@ -35,6 +35,7 @@ recorder_actor::behavior_type recorder(self_pointer self, const setup_ptr& setup
                                                                .pipeline = &setup->pipeline,
                                                                .options = setup->options,
                                                                .first_step = setup->first_step(),
+                                                               .held_by_workers = setup->held_steps.has_value(),
                                                                .processors = setup->processors});
                        }),
       adding<slice_batch>(self, watcher),

@@ -90,9 +90,10 @@ void look(self_pointer self) {
 void open_log(self_pointer self, const run_setup& setup, incarnation life) {
   if (setup.spec.checkpoint.directory.empty())
     return;
-  const log_start start = life > 1 ? log_start::go_on : log_start_of(setup.spec, setup.options->resume);
+  const log_start start =
+      life > 1 ? log_start::go_on : log_start_of(setup.spec, setup.options->resume, setup.options->followed);
   std::vector<std::string> warnings;
-  self->state.log.emplace(setup.spec, versions_rule(setup.pipeline), start, setup.first_step(), warnings);
+  self->state.log.emplace(setup.spec, versions_rule(setup.pipeline), start, setup.first_step(), setup.owner, warnings);
   for (const std::string& one : warnings)
     warn(self, one);
 }

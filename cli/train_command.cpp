@@ -14,9 +14,11 @@
 #include "runtime/faults/chaos.hpp"
 #include "runtime/generation.hpp"
 #include "runtime/one_thread_trainer.hpp"
+#include "runtime/recovery/run_log.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
 #include "runtime/run_rules.hpp"
+#include "runtime/same_result.hpp"
 #include "runtime/schedule/csv.hpp"
 #include "runtime/searched_plan.hpp"
 
@@ -94,14 +96,41 @@ void expect_no_other_run(const fs::path& directory, const std::string& resumed) 
                     directory.string(), generation_name(steps.front()), directory.string()));
 }
 
-std::optional<checkpoint> open_resumed(const std::string& directory) {
+/// What a run goes on from: its newest checkpoint, or, when it was cut off before its first one, its decision log.
+struct former_run {
+  std::optional<checkpoint> saved;
+  run_spec spec;
+
+  const checkpoint* start() const { return saved ? &*saved : nullptr; }
+  std::uint64_t steps_done() const { return saved ? saved->steps_done() : 0; }
+};
+
+bool has_only_log(const fs::path& directory) {
+  std::error_code ignored; // what cannot be looked at is refused where it is opened
+  return fs::is_regular_file(directory / decision_log_name, ignored) && list_generations(directory).steps.empty();
+}
+
+std::optional<former_run> open_former(const std::string& directory) {
   if (directory.empty())
     return std::nullopt;
+  if (has_only_log(directory))
+    return former_run{std::nullopt, spec_in_log(directory)};
   std::vector<std::string> warnings;
   checkpoint found = checkpoint::open_latest(directory, warnings);
   for (const std::string& warning : warnings)
     fmt::print(stderr, "troupe: warning: {}\n", warning);
-  return found;
+  run_spec spec = found.spec();
+  return former_run{std::move(found), std::move(spec)};
+}
+
+/// Of a log a run that has one expects the same again.
+void expect_same_run(const former_run& former, const run_spec& spec, const std::string& directory) {
+  if (former.saved)
+    return former.saved->expect_same_run(spec);
+  if (const auto other = first_difference(spec, former.spec))
+    throw checkpoint_error(fmt::format("{}: {}: found {} in this run, expected {} as in the log",
+                                       (fs::path(directory) / decision_log_name).string(), other->field, other->found,
+                                       other->expected));
 }
 
 /// What flags outside the spec cannot be combined with.
@@ -136,14 +165,14 @@ pipeline_spec without_schedule(pipeline_spec pipeline) {
   return pipeline;
 }
 
-run_spec spec_of(const train_request& request, const std::optional<checkpoint>& resumed) {
+run_spec spec_of(const train_request& request, const std::optional<former_run>& resumed) {
   run_spec base;
   if (resumed) {
-    base = resumed->spec();
+    base = resumed->spec;
     base.training.stop_after = 0; // where the former run was told to end is where this one begins
     base.faults.chaos.clear();    // and what ended it would only end this one, too
     if (!base.checkpoint.directory.empty())
-      base.checkpoint.directory = fs::absolute(resumed->path()).parent_path().string(); // it may have been moved since
+      base.checkpoint.directory = fs::absolute(request.resume).string(); // it may have been moved since
   }
   run_spec spec = request.flags.apply(base);
   if (resumed && spec.pipeline.schedule != base.pipeline.schedule) {
@@ -155,7 +184,7 @@ run_spec spec_of(const train_request& request, const std::optional<checkpoint>& 
   validate(spec);
   expect_fitting_flags(request, spec);
   if (resumed)
-    resumed->expect_same_run(spec);
+    expect_same_run(*resumed, spec, request.resume);
   return spec;
 }
 
@@ -288,7 +317,7 @@ run_report run(const train_request& request, const run_spec& spec, const data_so
 }
 
 void train(const train_request& request) {
-  const std::optional<checkpoint> resumed = open_resumed(request.resume);
+  const std::optional<former_run> resumed = open_former(request.resume);
   run_spec spec = spec_of(request, resumed);
   if (request.print_spec) {
     fmt::print("{}", to_text(spec));
@@ -302,10 +331,11 @@ void train(const train_request& request) {
   progress shown(request.quiet ? progress_style::none : style_for_stderr());
   std::optional<interrupt_watch> interrupts(std::in_place);
   checkpoint_watch checkpoints(shown, final_step(spec), interrupts->count(),
-                               resumed ? std::optional(resumed->steps_done()) : std::nullopt);
+                               resumed && resumed->saved ? std::optional(resumed->steps_done()) : std::nullopt);
   const run_options options{.trace = request.trace,
                             .timeline = request.timeline,
-                            .resume = resumed ? &*resumed : nullptr,
+                            .resume = resumed ? resumed->start() : nullptr,
+                            .followed = request.resume,
                             .on_step = [&](const step_progress& at) { shown.show(at); },
                             .on_validation = [&](const validation_point& at) { shown.show(at); },
                             .on_recovery = [&](const rank_recovery& one) { shown.show(one); },

@@ -22,6 +22,7 @@ namespace {
 struct worker_request {
   std::string listen;
   tls_flags tls;
+  double hold = worker_setup{}.hold;
   bool quiet = false;
   bool end_with_parent = false;
 };
@@ -36,11 +37,21 @@ Examples:
   troupe worker --listen 10.0.0.2:7001 --tls certs/10.0.0.2      other addresses than loopback need TLS
   troupe train --workers 10.0.0.2:7001,10.0.0.3:7001 --tls certs/10.0.0.1 --data text.txt --stages 4
 
+When the coordinator of a run is lost, the worker ends its ranks, and holds what it has of the run's state for --hold
+seconds: `troupe train --resume DIR --workers ...` goes on from there.
+
 Ctrl-C lets go of the run, which ends for everybody, and exits with 130.)";
+
+void expect_hold(double seconds) {
+  constexpr double longest = 86400.0;
+  if (!(seconds >= 0.0 && seconds <= longest))
+    throw spec_error(fmt::format("--hold: found {:g}, expected from 0 to {:g} seconds", seconds, longest));
+}
 
 void work(const worker_request& request) {
   if (request.listen.empty())
     throw spec_error("--listen: found nothing, expected an address of this machine, as in 127.0.0.1:7001");
+  expect_hold(request.hold);
   const network_address address = parse_address(request.listen, "--listen", port_zero::allowed);
   expect_tls_unless_loopback(address, !request.tls.directory.empty(), "--listen");
   if (request.end_with_parent) {
@@ -52,6 +63,7 @@ void work(const worker_request& request) {
   run_worker({.listen = address,
               .worker = {.tls = request.tls.load(),
                          .peer_timeout = request.tls.peer_timeout,
+                         .hold = request.hold,
                          .on_event =
                              [quiet = request.quiet](const std::string& text) {
                                if (!quiet)
@@ -77,6 +89,11 @@ void add_worker_command(CLI::App& program) {
       ->type_name("HOST:PORT")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   request->tls.add_to(*command);
+  command
+      ->add_option("--hold", request->hold,
+                   "how long the state of a run is held when its coordinator is lost; 0: not at all (60)")
+      ->type_name("SECONDS")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   command->add_flag("--quiet", request->quiet, "say nothing of runs that come and go");
   command->add_flag("--end-with-parent", request->end_with_parent, "end when the process that started this one does")
       ->group(""); // for --spawn

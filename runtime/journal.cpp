@@ -34,6 +34,7 @@ double measured_bubble(const std::vector<slice_batch>& slices) {
 
 journal::journal(journal_setup setup) : setup_(std::move(setup)) {
   report_.first_step = setup_.first_step;
+  report_.resumed_from = setup_.held_by_workers ? "workers" : setup_.options->resume != nullptr ? "checkpoint" : "";
   report_.spec = *setup_.spec;
   report_.schedule = setup_.pipeline == nullptr ? setup_.trainer : setup_.pipeline->order.name;
   if (setup_.options->before != nullptr)
@@ -53,10 +54,12 @@ void journal::open_trace() {
     trace_->add(before->returns.back());
 }
 
-/// Steps after the one that the run went back to are told again.
+/// Steps after the one that the run went back to are told again, be it that all are.
 void journal::go_on_from(const run_report& before) {
-  const auto kept_steps = static_cast<std::ptrdiff_t>(setup_.first_step - before.first_step);
-  report_.first_step = before.first_step;
+  report_.first_step = std::min(before.first_step, setup_.first_step);
+  if (report_.first_step == before.first_step)
+    report_.resumed_from = before.resumed_from;
+  const auto kept_steps = static_cast<std::ptrdiff_t>(setup_.first_step - report_.first_step);
   for (const auto list : {&run_report::losses, &run_report::gradient_norms, &run_report::step_seconds}) {
     const std::vector<double>& told = before.*list;
     (report_.*list).assign(told.begin(), told.begin() + kept_steps);

@@ -27,6 +27,7 @@ struct journal_setup {
   std::string trainer = "reference"; ///< then: what the report calls it
   const run_options* options = nullptr;
   std::uint64_t first_step = 0;
+  bool held_by_workers = false; ///< the state that the run began with, rather than a checkpoint's
   std::uint32_t processors = 0; ///< how many ranks can compute at once; 0: all
 };
 

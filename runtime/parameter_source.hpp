@@ -20,6 +20,8 @@ public:
   virtual void read(const std::string& parameter, tensor& value, std::span<tensor> state) const = 0;
   /// Whether it has the parameter; who has a whole model has all.
   virtual bool holds(const std::string& /*parameter*/) const { return true; }
+  /// Whether it has all of the model, and so what other ranks would have to send.
+  virtual bool is_whole() const { return true; }
 
 protected:
   parameter_source() = default;

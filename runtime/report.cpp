@@ -167,6 +167,7 @@ std::string to_json(const run_report& report, const std::string& version) {
       {"span_seconds", optional_to_json(report.span_seconds)},
       {"runtime_seconds_per_action", optional_to_json(report.runtime_seconds_per_action)},
       {"first_step", report.first_step},
+      {"resumed_from", report.resumed_from.empty() ? json(nullptr) : json(report.resumed_from)},
       {"losses", result_only(report.losses)},
       {"gradient_norms", result_only(report.gradient_norms)},
       {"validations", list_to_json(report.validations,

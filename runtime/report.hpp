@@ -54,6 +54,7 @@ struct run_report {
   std::string weights_sha256;
   std::string optimizer_sha256;
   std::uint64_t first_step = 0;       ///< 0, or where a resumed run went on
+  std::string resumed_from;           ///< whose state that was: "checkpoint" or "workers"; empty: it was not resumed
   std::vector<double> losses;         ///< mean loss of each step, from first_step
   std::vector<double> gradient_norms; ///< before clipping
   std::vector<validation_point> validations;

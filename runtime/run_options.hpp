@@ -39,6 +39,7 @@ struct run_options {
   const run_report* before = nullptr;  ///< what the run has told before it went back to where it goes on now; or null
   run_report* so_far = nullptr;        ///< is told, when a run fails, what it has done; or null
   const checkpoint* resume = nullptr;  ///< where to go on from; null: from the seed
+  std::filesystem::path followed = {}; ///< where the run that this one goes on with has its decision log; empty: none
   std::function<void(const step_progress&)> on_step = {};
   std::function<void(const validation_point&)> on_validation = {};
   std::function<void(const rank_recovery&)> on_recovery =

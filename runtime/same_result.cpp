@@ -28,6 +28,14 @@ std::string cuts_text(const std::optional<std::vector<layer_range>>& cuts) {
 
 } // namespace
 
+std::string deciding_fields(const run_spec& spec) {
+  std::string text;
+  for (const std::string& field : field_names())
+    if (decides_result(field))
+      text += field + '=' + get_field(spec, field) + '\n';
+  return text;
+}
+
 std::optional<spec_difference> first_difference(const run_spec& spec, const run_spec& expected) {
   for (const std::string& field : field_names())
     if (decides_result(field) && get_field(spec, field) != get_field(expected, field))

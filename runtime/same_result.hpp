@@ -21,4 +21,7 @@ struct spec_difference {
 /// on optimizer.decay_steps alone), training.stop_after, and all other sections do not.
 std::optional<spec_difference> first_difference(const run_spec& spec, const run_spec& expected);
 
+/// All fields that decide, with their values, a line each; the cuts are not among them.
+std::string deciding_fields(const run_spec& spec);
+
 } // namespace troupe

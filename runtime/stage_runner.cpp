@@ -33,6 +33,8 @@ stage_runner::stage_runner(rank_setup setup)
   if (const stage_state* replica = tied_replica_stage();
       replica != nullptr && setup_.start != nullptr && !setup_.start->holds(replica->replicated_name()))
     --replica_steps_; // the owner sends its value again
+  began_apart_ = setup_.start != nullptr && !setup_.start->is_whole();
+  setup_.start = nullptr; // lives no longer than this call
   const std::int64_t sequences = spec.training.microbatch_size;
   activation_shape_ = setup_.family->activation_shape(spec.model, sequences);
   tokens_length_ = static_cast<std::size_t>(sequences * spec.model.sequence_length);
@@ -180,7 +182,7 @@ rank_outputs stage_runner::run_next() {
   switch (phase_) {
   case phase::idle:
     if (opening_due())
-      begin_step();
+      begin_step(out);
     else
       send_digests(out);
     break;
@@ -206,7 +208,9 @@ rank_outputs stage_runner::run_next() {
   return out;
 }
 
-void stage_runner::begin_step() {
+void stage_runner::begin_step(rank_outputs& out) {
+  if (!current_ && setup_.birth.life == 1 && began_apart_)
+    send_tied_value({steps_done_ - 1, pass_mode::train}, out);
   if (stage_state* replica = tied_replica_stage(); replica != nullptr && replica_steps_ < steps_done_) {
     replica->set_tied_replica(tied_values_.extract(steps_done_ - 1).mapped());
     replica_steps_ = steps_done_;

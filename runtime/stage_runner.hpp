@@ -33,7 +33,7 @@ struct rank_setup {
   const run_spec* spec = nullptr;
   const model_family* family = nullptr;
   const plan* pipeline = nullptr;
-  const parameter_source* start = nullptr; ///< null: weights are drawn from the seed
+  const parameter_source* start = nullptr; ///< null: weights are drawn from the seed; needed for construction alone
   std::uint32_t rank = 0;
   rank_birth birth;
   run_clock clock;
@@ -72,7 +72,8 @@ public:
 
   /// The first message to the scheduler. Later it tells the credit that was given since as well.
   rank_ready ready() const;
-  /// What a new incarnation sends unasked: its predecessor may have died before it did.
+  /// What a new incarnation sends unasked: its predecessor may have died before it did. Where all ranks begin with a
+  /// snapshot it goes out with the first step, when all are there.
   rank_outputs first_words();
 
   void accept(const token_message& in);
@@ -139,7 +140,7 @@ private:
   bool opening_due() const;
   bool replica_due() const;
   bool tied_gradient_here() const { return tied_gradients_.contains(current_->step); }
-  void begin_step();
+  void begin_step(rank_outputs& out);
   void run_action(const action& one, rank_outputs& out);
   void end_action(const action_slice& ran);
   void end_emulated_action(rank_outputs& out);
@@ -211,6 +212,7 @@ private:
   std::optional<step_id> current_;  ///< the step that runs, or the last one that ran
   step_end end_ = step_end::flush;  ///< of that step
   action_queue queue_;              ///< what is left of its list; microbatches from m on are the next step\'s
+  bool began_apart_ = false;        ///< with a state that lacks what other ranks hold
   std::uint64_t first_steps_ = 0;   ///< steps done in the state that the rank began with
   std::uint64_t steps_done_ = 0;    ///< training steps whose update is applied
   std::uint64_t replica_steps_ = 0; ///< the same for the tied parameter's replica

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,12 @@ enum class arithmetic_rule { equal, any };
 
 /// Whether a run can begin while a worker cannot be reached.
 enum class missing_rule { refused, left_out };
+
+/// A run that goes on asks its workers what they hold of it, and needs nothing of it in other cases.
+struct held_question {
+  held_bounds bounds;
+  std::string otherwise; ///< where the run goes on without it: "step-00000040"
+};
 
 struct coordinator_setup_of_workers {
   std::vector<network_address> workers;
@@ -33,7 +40,8 @@ struct coordinator_setup_of_workers {
   std::function<network_address(const network_address& lost)> replace{};
   /// Starts workers in place of all that have ended, and tells the addresses of all. Null: they are as they were.
   std::function<std::vector<network_address>()> replace_all{};
-  std::function<void()> on_ready{};                   ///< the ranks have their workers
+  std::optional<held_question> held{};                ///< nothing: workers are not asked
+  std::function<void(std::uint64_t)> on_ready{};      ///< the ranks have their workers; steps done in their state
   std::function<void(const std::string&)> on_event{}; ///< a line for people: workers lost, joined
 };
 
@@ -50,8 +58,9 @@ struct coordinator_state {
 
 /// Tells `watcher` workers_ready, or a failure_message that names the worker; takes begin_run, and leave_run, after
 /// which it answers with left_run. For the scheduler it is the keeper: it tells of ranks that are lost with their
-/// worker, and finds a worker for their next life. What cannot be made good it tells `watcher` as state_lost. Needs a
-/// thread of its own: it reads from disk.
+/// worker, finds a worker for their next life, and starts the scheduler again when that dies. What cannot be made good
+/// it tells `watcher` as state_lost. Once begun it ends by dismiss_ranks, after left_run. Needs a thread of its own: it
+/// reads from disk.
 caf::behavior coordinator(caf::stateful_actor<coordinator_state>* self, const setup_ptr& setup,
                           const coordinator_setup_of_workers& workers, const observer& watcher);
 

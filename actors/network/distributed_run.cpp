@@ -8,15 +8,21 @@
 #include "actors/scheduler.hpp"
 #include "actors/store.hpp"
 #include "runtime/recovery/restart_policy.hpp"
+#include "runtime/recovery/run_log.hpp"
+#include "runtime/run_rules.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <utility>
 
 namespace troupe {
 
 namespace {
+
+namespace fs = std::filesystem;
 
 /// The scheduler, the recorder and the store are no load: one thread.
 constexpr std::uint32_t threads = 1;
@@ -38,21 +44,35 @@ private:
   audience& watcher_;
 };
 
+/// Everybody but the ranks, which live elsewhere.
 company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const workers_ready& workers,
-                    checkpoint_route route, const observer& watcher) {
+                    checkpoint_route route, const caf::actor& head, const observer& watcher) {
   company everyone;
+  everyone.keeper = caf::actor_cast<keeper_actor>(head);
   for (const caf::actor& link : workers.link_of_rank)
     everyone.ranks.push_back(caf::actor_cast<stage_actor>(link));
-  everyone.scheduler = system.spawn(scheduler, setup, scheduler_start{}, watcher);
+  everyone.scheduler = system.spawn(scheduler, setup, scheduler_start{.keeper = everyone.keeper}, watcher);
   everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
   everyone.store = system.spawn<caf::detached>(store, setup, route, watcher);
   return everyone;
 }
 
+/// The same run, but for its first step.
+std::shared_ptr<run_setup> begun_from_held(const run_setup& before, const data_source& data, std::uint64_t steps_done) {
+  std::shared_ptr<run_setup> setup = make_setup(before.spec, &data, *before.options, before.processors);
+  setup->clock = before.clock;
+  setup->owner = before.owner;
+  setup->held_steps = steps_done;
+  settle_chaos(*setup, steps_done);
+  return setup;
+}
+
 std::optional<run_report> run_attempt(const run_spec& spec, const data_source& data, const run_options& options,
-                                      const coordinator_setup_of_workers& workers, const run_clock& clock) {
-  const std::shared_ptr<run_setup> setup = make_setup(spec, &data, options, workers.processors);
+                                      const coordinator_setup_of_workers& workers, const run_clock& clock,
+                                      const std::shared_ptr<log_owner>& owner) {
+  std::shared_ptr<run_setup> setup = make_setup(spec, &data, options, workers.processors);
   setup->clock = clock;
+  setup->owner = owner;
   prepare_checkpoints(spec); // before workers look for it
   network_config config(threads);
   caf::actor_system system(config);
@@ -63,17 +83,21 @@ std::optional<run_report> run_attempt(const run_spec& spec, const data_source& d
   const std::optional<workers_ready> ready = watcher.await_workers();
   if (!ready)
     return std::nullopt;
+  if (ready->held_steps)
+    setup = begun_from_held(*setup, data, *ready->held_steps);
   if (workers.on_ready)
-    workers.on_ready();
-  company everyone = spawn_sides(system, setup, *ready, workers.checkpoints, watcher.handle());
-  const auto here = std::make_shared<const company>(everyone);
-  everyone.keeper = caf::actor_cast<keeper_actor>(head);
-  const auto seen = std::make_shared<const company>(everyone);
+    workers.on_ready(setup->first_step());
+  const observer seen_by = watcher.handle();
+  const auto seen =
+      std::make_shared<const company>(spawn_sides(system, setup, *ready, workers.checkpoints, head, seen_by));
+  const company& everyone = *seen;
   tell(everyone.recorder, introduction{seen});
   tell(everyone.store, introduction{seen});
   tell(everyone.scheduler, introduction{seen});
-  tell(head, begin_run{seen});
-  run_report report = watcher.watch(*here);
+  tell(head, begin_run{seen, [&system, setup, seen_by](const scheduler_start& start) {
+                         return system.spawn(scheduler, setup, start, seen_by);
+                       }});
+  run_report report = watcher.watch(everyone);
   for (rank_report& rank : report.ranks)
     rank.node = ready->node_of_rank[rank.rank];
   return report;
@@ -92,6 +116,25 @@ const checkpoint* newest_state(const run_spec& spec, const checkpoint* began, st
   return &*written;
 }
 
+/// What workers may hold that is of use: beyond `saved`, but nothing that nobody has decided, or told in `before`.
+std::optional<held_question> question_of(const run_spec& spec, const run_options& options) {
+  const bool by_plan = !spec.faults.chaos.empty(); // of faults at steps that the run would not come to
+  if (by_plan || spec.checkpoint.directory.empty() || spec.faults.snapshot_every == 0 ||
+      log_start_of(spec, options.resume, options.followed) == log_start::anew)
+    return std::nullopt;
+  const std::optional<std::uint64_t> decided = steps_decided(spec.checkpoint.directory);
+  if (!decided)
+    return std::nullopt;
+  held_question asked{.bounds = {.after = 0, .most = std::min(*decided, final_step(spec) - 1)},
+                      .otherwise = "the beginning"};
+  if (options.resume != nullptr)
+    asked = {.bounds = {options.resume->steps_done(), asked.bounds.most},
+             .otherwise = options.resume->path().filename().string()};
+  if (const run_report* const before = options.before; before != nullptr && !before->losses.empty())
+    asked.bounds.most = std::min(asked.bounds.most, before->first_step + before->losses.size());
+  return asked;
+}
+
 } // namespace
 
 std::optional<run_report> run_distributed(const run_spec& spec, const data_source& data, const run_options& options,
@@ -104,25 +147,33 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   run_report before;
   run_report so_far;
   so_far.first_step = options.resume == nullptr ? 0 : options.resume->steps_done();
+  so_far.resumed_from = options.resume == nullptr ? "" : "checkpoint";
   std::optional<checkpoint> written;
+  const auto owner = std::make_shared<log_owner>();
   run_options now = options;
   now.so_far = &so_far;
   coordinator_setup_of_workers how = workers;
   for (;;) {
     try {
-      return run_attempt(spec, data, now, how, clock);
+      how.held = question_of(spec, now);
+      return run_attempt(spec, data, now, how, clock, owner);
     } catch (const state_lost_error& lost) {
       const double noticed = clock();
       if (!returns.allows(0, noticed))
         throw run_error(fmt::format("{}; the run has gone back {} times within {:g} s, expected no more "
                                     "(faults.max_restarts)",
                                     lost.what(), spec.faults.max_restarts, spec.faults.restart_window_seconds));
+      owner->expect_own(fs::path(spec.checkpoint.directory) / decision_log_name);
       before = so_far;
+      now.followed = spec.checkpoint.directory;
       now.resume = newest_state(spec, options.resume, written);
       now.before = &before;
       const std::uint64_t to_step = now.resume == nullptr ? 0 : now.resume->steps_done();
       before.returns.push_back({before.first_step + before.losses.size(), to_step, lost.what(), noticed, 0.0});
-      how.on_ready = [&before, &clock, noticed] { before.returns.back().seconds = clock() - noticed; };
+      how.on_ready = [&before, &clock, noticed](std::uint64_t step) {
+        before.returns.back().to_step = step;
+        before.returns.back().seconds = clock() - noticed;
+      };
       how.missing = missing_rule::left_out;
       if (how.replace_all)
         how.workers = how.replace_all();

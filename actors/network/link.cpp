@@ -157,6 +157,9 @@ bool hand_on(const link_routes& routes, Message&& message) {
   } else if constexpr (requires { message.target_rank; }) {
     if (!routes.peer_schedules)
       refuse("a message of the scheduler, expected it from the coordinator");
+    if constexpr (std::is_same_v<type, send_again>)
+      if (!lives_here(routes, message.target_rank)) // it is on its way to live here, and has nothing to send yet
+        return true;
     tell(local_rank(routes, message.target_rank), std::forward<Message>(message));
   } else if constexpr (std::is_same_v<type, slice_batch>) {
     expect_from_peer(routes, message.rank);

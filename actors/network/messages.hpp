@@ -8,7 +8,9 @@
 #include "runtime/wire/control.hpp"
 #include "runtime/wire/frame_reader.hpp"
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -87,11 +89,16 @@ struct connecting_failed {
 struct workers_ready {
   std::vector<caf::actor> link_of_rank;
   std::vector<std::string> node_of_rank;
+  std::optional<std::uint64_t> held_steps = {}; ///< the ranks begin with this state, which workers have held
 };
 
-/// The observer to the coordinator: these run the rest of the company; begin.
+struct scheduler_start;
+
+/// The observer to the coordinator: these run the rest of the company; begin. The scheduler is the coordinator's to
+/// start again.
 struct begin_run {
   std::shared_ptr<const company> everyone;
+  std::function<scheduler_actor(const scheduler_start&)> spawn_scheduler;
 };
 
 /// Worker to its shelf: who keeps the snapshots of each rank; null: the shelf itself.
@@ -122,6 +129,19 @@ struct save_snapshot {
   std::uint32_t rank = 0;
   std::uint64_t steps_done = 0;
   store_actor store;
+};
+
+/// Worker to its shelf: give me all that you have; the run is over for you.
+struct hand_over {};
+
+/// Shelf to its worker: all of it.
+struct shelf_content {
+  std::vector<std::shared_ptr<const rank_snapshot>> snapshots;
+};
+
+/// Worker to itself, later: nobody has come for what is held under this number.
+struct holding_over {
+  std::uint64_t number = 0;
 };
 
 /// Coordinator to itself, later: a worker said that it had lost this one.
@@ -165,6 +185,9 @@ CAF_ADD_TYPE_ID(troupe_network, (troupe::snapshot_wanted))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::snapshot_here))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::send_snapshot))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::save_snapshot))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::hand_over))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::shelf_content))
+CAF_ADD_TYPE_ID(troupe_network, (troupe::holding_over))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::complaint))
 CAF_ADD_TYPE_ID(troupe_network, (troupe::state_lost))
 CAF_END_TYPE_ID_BLOCK(troupe_network)
@@ -189,5 +212,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_wanted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::snapshot_here)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::send_snapshot)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::save_snapshot)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::hand_over)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::shelf_content)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::holding_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::complaint)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::state_lost)

@@ -25,6 +25,8 @@ caf::behavior worker(caf::stateful_actor<worker_state>* self, const worker_setup
       on<failure_message>(self, [self](const failure_message& in) { self->state.host->member_failed(in); }),
       on<snapshot_here>(self, [self](const snapshot_here& in) { self->state.host->found(in); }),
       on<run_warning>(self, [self](const run_warning& in) { self->state.host->warned(in); }),
+      on<shelf_content>(self, [self](const shelf_content& in) { self->state.host->hold(in); }),
+      on<holding_over>(self, [self](const holding_over& in) { self->state.host->hold_no_longer(in); }),
       on<leave_run>(self, [self](const leave_run&) { self->state.host->end(); }),
   };
 }

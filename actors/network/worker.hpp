@@ -1,5 +1,6 @@
 // The worker: hosts ranks of one run after another. It waits for a coordinator, takes what it is assigned, connects to
 // the workers that its ranks exchange tensors with, and lets go of all when the run is over or its coordinator is lost.
+// Then it holds the snapshots that it has for a while, for a coordinator that goes on with the run.
 #pragma once
 
 #include "actors/network/link.hpp"
@@ -11,9 +12,10 @@
 namespace troupe {
 
 struct worker_setup {
-  std::shared_ptr<const tls_identity> tls;          ///< null: none
-  double peer_timeout = 5.0;                        ///< seconds
-  double connect_timeout = 30.0;                    ///< to other workers, seconds
+  std::shared_ptr<const tls_identity> tls; ///< null: none
+  double peer_timeout = 5.0;               ///< seconds
+  double connect_timeout = 30.0;           ///< to other workers, seconds
+  double hold = 60.0; ///< seconds for which snapshots are held of a run whose coordinator was lost; 0: not at all
   std::function<void(const std::string&)> on_event; ///< a line for people; called on one thread at a time
 };
 

@@ -44,8 +44,8 @@ std::map<std::string, shape> parameter_shapes(const model_spec& spec, const mode
 
 worker_claims::worker_claims(self_pointer self, setup_ptr setup, coordinator_setup_of_workers how, observer watcher)
     : self_(self), setup_(std::move(setup)), how_(std::move(how)), watcher_(std::move(watcher)), run_(draw_run_id()),
-      limits_(limits_of(setup_->spec, *setup_->family, setup_->pipeline)),
-      given_up_(std::make_shared<std::atomic<bool>>(false)) {
+      limits_(limits_of(setup_->spec, *setup_->family, setup_->pipeline)), key_(key_of(setup_->spec, setup_->pipeline)),
+      first_step_(setup_->first_step()), given_up_(std::make_shared<std::atomic<bool>>(false)) {
   for (const network_address& where : how_.workers)
     if (restarts() || members_.size() < setup_->pipeline.ranks()) // those beyond the ranks are spares
       members_.emplace_back(where);
@@ -157,6 +157,8 @@ void worker_claims::said_by(member& from, const hello& in) {
                             name_of_member(from), other));
   tell(from.link, identify_peer{limits_});
   from.at = stage::greeted;
+  if (how_.held && !running_)
+    say(from.link, held_request{key_});
   say(from.link, clock_probe{setup_->clock()});
 }
 
@@ -194,6 +196,7 @@ void worker_claims::assign_all_when_measured() {
   for (std::uint32_t rank = 0; rank < setup_->pipeline.ranks(); ++rank)
     where_.ranks.push_back({.replica = worker_of(where_, rank)});
   choose_replicas(where_);
+  choose_start();
   for (const member& one : members_)
     if (one.worker)
       say(one.link, assignment_for(*one.worker));
@@ -202,16 +205,18 @@ void worker_claims::assign_all_when_measured() {
 assignment worker_claims::assignment_for(std::uint32_t worker) const {
   assignment made{.run = run_,
                   .worker = worker,
-                  .where = where_,
+                  .where = shown_to(worker, where_),
                   .spec = setup_->spec,
                   .pipeline = setup_->pipeline,
                   .peer_timeout_seconds = how_.peer_timeout,
-                  .checkpoints = how_.checkpoints};
+                  .checkpoints = how_.checkpoints,
+                  .steps_done = first_step_,
+                  .key = key_,
+                  .from_held = from_held_};
   if (!made.spec.checkpoint.directory.empty()) // workers may have been started elsewhere
     made.spec.checkpoint.directory = std::filesystem::absolute(made.spec.checkpoint.directory).string();
   const checkpoint* const start = setup_->options->resume;
-  made.steps_done = setup_->first_step();
-  if (start != nullptr && !line_moved_) { // else nobody starts from it any more, and it may be gone
+  if (start != nullptr && !line_moved_ && !from_held_) { // else nobody starts from it any more, and it may be gone
     made.resume_directory = std::filesystem::absolute(start->path()).string();
     made.resume_through_coordinator = how_.checkpoints == checkpoint_route::coordinator;
   }
@@ -233,7 +238,8 @@ void worker_claims::said_by(member& from, const neighbours_connected& in) {
   if (from.at == stage::assigned && !running_) {
     from.at = stage::wired;
     if (all_at(stage::wired))
-      tell_ready();
+      fetch_held();
+    tell_ready_when_hosted();
   } else if (running_) {
     admit_joiners();
   }
@@ -246,6 +252,8 @@ void worker_claims::tell_ready() {
     told.link_of_rank.push_back(host.link);
     told.node_of_rank.push_back(to_string(host.address));
   }
+  if (from_held_)
+    told.held_steps = first_step_;
   tell(watcher_, told);
 }
 
@@ -262,6 +270,7 @@ void worker_claims::open_routes_to(const member& one) const {
 void worker_claims::begin(const begin_run& in) {
   everyone_ = *in.everyone;
   running_ = true;
+  watch_scheduler(in);
   for (const member& one : members_) {
     if (!one.link) // lost since; the watcher was told
       continue;
@@ -312,7 +321,8 @@ void worker_claims::said_by(member& from, const Message&) {
 }
 
 void worker_claims::leave() {
-  leaving_ = true;
+  if (std::exchange(leaving_, true))
+    return;
   *given_up_ = true;
   for (const member& one : members_)
     if (one.link) {
@@ -326,6 +336,8 @@ void worker_claims::tell_when_left() {
   if (!leaving_ || connecting_ > 0 || std::ranges::any_of(members_, [](const member& one) { return bool(one.link); }))
     return;
   tell(watcher_, left_run{});
+  if (dismissed_)
+    self_->quit();
 }
 
 void worker_claims::fail(error_kind kind, const std::string& text) {

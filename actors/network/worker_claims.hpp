@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/network/coordinator.hpp"
+#include "actors/scheduler_care.hpp"
 #include "runtime/network/placement.hpp"
 #include "runtime/recovery/snapshot_places.hpp"
 
@@ -11,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -38,6 +40,13 @@ public:
   void give_up(const run_given_up& in);
   void judge(const complaint& in);
 
+  // And as its own (worker_claims_scheduler.cpp)
+  void member_ended(const caf::down_msg& in);
+  void scheduler_is_failing(const scheduler_failed& in);
+  void keep(const books_message& in) { scheduler_.books = in.books; }
+  void interrupt();
+  void dismiss();
+
 private:
   /// How far a worker has come. wired: connected to all others, with ranks or to be given some.
   enum class stage { connecting, greeted, measured, assigned, wired, over };
@@ -53,6 +62,7 @@ private:
     std::uint32_t probes_left = 8;
     double best_round_trip = std::numeric_limits<double>::infinity();
     double clock_offset = 0.0; ///< added to its clock gives the run's
+    snapshots_held held;       ///< as it said when it was asked
   };
   /// A rank that is on its way to live again.
   struct restarting {
@@ -75,6 +85,7 @@ private:
   void said_by(member& from, const snapshot_kept& in);
   void said_by(member& from, const rank_lost& in);
   void said_by(member& from, const rank_hosted& in);
+  void said_by(member& from, const snapshots_held& in);
   template <class Message>
   void said_by(member& from, const Message&);
 
@@ -96,15 +107,28 @@ private:
   void lose_ranks_of(std::uint32_t worker, const std::string& cause, double silent_for);
   void look_for_successor(const network_address& lost);
   void assign_joiner(member& one);
-  void connect_joiner(const member& one) const;
+  void connect_joiner(member& one);
   void admit_joiners();
   bool is_connected(const member& joiner) const;
   void tell_of_new_company();
   void tell_placement();
-  void show_placement(const member* other_than) const;
   void find_snapshot(restarting& one);
   placement planned() const;
   void tell_state_lost(const std::string& cause);
+
+  // What workers still hold of a run that goes on (worker_claims_held.cpp)
+  void choose_start();
+  std::string why_nothing_is_held() const;
+  void fetch_held();
+  void note_hosted(member& from, const rank_hosted& in);
+  void tell_ready_when_hosted();
+
+  // worker_claims_scheduler.cpp
+  void watch_scheduler(const begin_run& in);
+  void tell_scheduler_lost(const rank_lost& in);
+  void restart_scheduler(const std::string& cause, double now);
+  void introduce_scheduler();
+  void ask_ranks_again() const;
 
   self_pointer self_;
   setup_ptr setup_;
@@ -115,18 +139,27 @@ private:
   std::deque<member> members_; ///< those who are over among them
   placement where_;
   snapshot_places snapshots_;
+  state_key key_;
+  std::uint64_t first_step_;                       ///< steps done when the run begins
+  bool from_held_ = false;                         ///< it begins with snapshots that workers have held
+  std::set<std::uint32_t> hosted_;                 ///< then: ranks that have theirs
   std::map<std::uint32_t, restarting> restarting_; ///< by rank
   std::shared_ptr<std::atomic<bool>> given_up_;
   std::uint32_t connecting_ = 0;        ///< connectors whose answer is due
   std::map<std::string, shape> shapes_; ///< of all parameters, once one was asked for
   tensor_pool pool_;
   company everyone_; ///< once the run has begun
+  scheduler_care scheduler_;
+  bool scheduler_lives_ = false;
+  std::map<std::uint32_t, rank_lost> lost_;     ///< by rank: deaths that the scheduler has not answered yet
+  std::map<std::uint32_t, snapshot_kept> kept_; ///< by rank: the newest that was told
   std::optional<run_given_up> ending_;
   bool line_moved_ = false; ///< no rank starts as the run began any more
   bool assigned_ = false;
   bool running_ = false;
   bool failed_ = false;
   bool leaving_ = false;
+  bool dismissed_ = false; ///< and ends itself when it has let go of everyone
 };
 
 } // namespace troupe

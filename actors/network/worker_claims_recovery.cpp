@@ -17,7 +17,7 @@ void worker_claims::lose(member& one, const std::string& reason, double silent_f
   if (ending_)
     return fail(error_kind::run, ending_->cause);
   const std::string text = fmt::format("{} was lost: {}", name_of_member(one), reason);
-  const bool had_part = one.worker && where_.workers[*one.worker].standing != worker_standing::joining;
+  const bool had_part = one.worker && where_.workers[*one.worker].standing == worker_standing::member;
   if (one.link)
     tell(one.link, close_link{});
   one.link = nullptr;
@@ -42,10 +42,10 @@ void worker_claims::lose_ranks_of(std::uint32_t worker, const std::string& cause
   snapshots_.forget(worker);
   for (const std::uint32_t rank : where_.workers[worker].ranks)
     if (!restarting_.contains(rank))
-      tell(everyone_.scheduler, rank_lost{rank, where_.ranks[rank].life, cause, now - silent_for, now});
+      tell_scheduler_lost({rank, where_.ranks[rank].life, cause, now - silent_for, now});
   for (auto& [rank, one] : std::map(restarting_)) {
     if (one.worker == worker)
-      tell(everyone_.scheduler, rank_lost{rank, one.order.birth.life, cause, now - silent_for, now});
+      tell_scheduler_lost({rank, one.order.birth.life, cause, now - silent_for, now});
     else if (one.source == worker)
       find_snapshot(restarting_.at(rank));
   }
@@ -75,16 +75,19 @@ void worker_claims::said_by(member& from, const link_lost& in) {
 }
 
 void worker_claims::said_by(member& from, const snapshot_kept& in) {
-  if (!running_ || !from.worker)
+  if (!(running_ || from_held_) || !from.worker)
     return fail(error_kind::protocol, fmt::format("{} keeps a snapshot before its time", name_of_member(from)));
   snapshots_.note(in.rank, in.steps_done, *from.worker);
+  if (!running_)
+    return;
+  kept_[in.rank] = in;
   tell(everyone_.scheduler, in);
 }
 
 void worker_claims::said_by(member& from, const rank_lost& in) {
   if (!running_)
     return fail(error_kind::protocol, fmt::format("{} lost a rank before its time", name_of_member(from)));
-  tell(everyone_.scheduler, in);
+  tell_scheduler_lost(in);
 }
 
 // New lives
@@ -101,6 +104,7 @@ placement worker_claims::planned() const {
 void worker_claims::restart(const restart_order& in) {
   if (leaving_ || failed_)
     return;
+  lost_.erase(in.rank);
   const placement where = planned();
   if (std::ranges::count(where.workers, worker_standing::member, &worker_place::standing) == 0)
     return tell_state_lost(in.rank < where.ranks.size() ? fmt::format("rank {}: no worker is left", in.rank) : "");
@@ -110,11 +114,11 @@ void worker_claims::restart(const restart_order& in) {
   say(holder_of(one.worker).link, in);
 }
 
-/// A rank that starts as the run began needs none.
+/// A rank that starts as the run began needs none, unless all began with snapshots.
 void worker_claims::find_snapshot(restarting& one) {
   const restart_order& order = one.order;
   one.source.reset();
-  if (order.birth.steps_done == setup_->first_step())
+  if (order.birth.steps_done == first_step_ && !from_held_)
     return;
   const auto source = snapshots_.find(order.rank, order.birth.steps_done, one.worker);
   if (!source)
@@ -127,6 +131,8 @@ void worker_claims::find_snapshot(restarting& one) {
 }
 
 void worker_claims::said_by(member& from, const rank_hosted& in) {
+  if (!running_)
+    return note_hosted(from, in);
   const auto found = restarting_.find(in.rank);
   if (found == restarting_.end() || found->second.order.birth.life != in.life || found->second.worker != from.worker)
     return;
@@ -150,14 +156,9 @@ void worker_claims::tell_of_new_company() {
 
 void worker_claims::tell_placement() {
   ++where_.version;
-  show_placement(nullptr);
-}
-
-/// To all who have a place in it but `other_than`.
-void worker_claims::show_placement(const member* other_than) const {
   for (const member& one : members_)
-    if (one.link && one.worker && &one != other_than)
-      say(one.link, where_);
+    if (one.link && one.worker)
+      say(one.link, shown_to(*one.worker, where_));
 }
 
 void worker_claims::trim(const recovery_line_message& in) {
@@ -206,15 +207,17 @@ void worker_claims::assign_joiner(member& one) {
     return fail(error_kind::run,
                 fmt::format("found more than {} workers in one run, expected fewer losses", most_workers));
   one.worker = static_cast<std::uint32_t>(where_.workers.size());
-  where_.workers.push_back({.address = to_string(one.address), .ranks = {}, .standing = worker_standing::joining});
-  one.joined_version = ++where_.version;
+  where_.workers.push_back({.address = to_string(one.address), .ranks = {}, .standing = worker_standing::invited});
+  ++where_.version;
   say(one.link, assignment_for(*one.worker));
 }
 
-/// It has the placement that the others are shown, and waits for their calls.
-void worker_claims::connect_joiner(const member& one) const {
+/// The others are shown it only now, and call it.
+void worker_claims::connect_joiner(member& one) {
+  where_.workers[*one.worker].standing = worker_standing::joining;
+  tell_placement();
+  one.joined_version = where_.version;
   say(one.link, connect_neighbours{});
-  show_placement(&one);
 }
 
 bool worker_claims::is_connected(const member& joiner) const {

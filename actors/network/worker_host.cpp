@@ -46,6 +46,7 @@ void worker_host::lost(const peer_lost& in) {
     if (!run_->leaving)
       note(fmt::format("lost the coordinator: it {}", in.reason));
     run_->coordinator = nullptr;
+    run_->handing_over = !run_->leaving && may_hold();
     leave();
     return;
   }
@@ -295,7 +296,10 @@ void worker_host::leave() {
     run_->read_there->give_up();
   *run_->given_up = true;
   for (const caf::actor& one : run_->alive)
-    caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
+    if (run_->handing_over && one == run_->shelf)
+      tell(one, hand_over{});
+    else
+      caf::anon_send_exit(one, caf::exit_reason::user_shutdown);
   for (auto* links : {&run_->neighbours, &run_->introducing})
     for (const auto& [number, link] : *links)
       tell(link, close_link{});
@@ -308,6 +312,8 @@ void worker_host::forget_if_over() {
   if (!run_ || !run_->leaving || !run_->alive.empty() || run_->coordinator || !run_->neighbours.empty() ||
       !run_->introducing.empty())
     return;
+  if (held_ && held_->time_is_over)
+    drop_held("nobody has come for them");
   note(fmt::format("run {}: over, waiting for the next", short_name(run_->id)));
   run_.reset();
   if (ending_)

@@ -34,6 +34,8 @@ public:
   void member_ended(const caf::down_msg& in);
   void found(const snapshot_here& in);
   void warned(const run_warning& in) const { note("warning: " + in.text); }
+  void hold(const shelf_content& in);
+  void hold_no_longer(const holding_over& in);
   /// Lets go of everything, then tells the watcher.
   void end();
 
@@ -49,6 +51,7 @@ private:
     bool connecting = false;                         ///< connect_neighbours came
     std::uint64_t connected_version = 0; ///< of the newest placement all of which we said to be connected to
     bool leaving = false;
+    bool handing_over = false; ///< the shelf was asked for what it has, and has not answered
     run_options options;
     std::optional<checkpoint> start;             ///< of a resumed run that sees the directory
     std::optional<remote_parameters> read_there; ///< of one that does not
@@ -76,6 +79,7 @@ private:
   void said_by(const caf::actor& link, const restart_order& in);
   void said_by(const caf::actor& link, const snapshot_request& in);
   void said_by(const caf::actor& link, const save_request& in);
+  void said_by(const caf::actor& link, const held_request& in);
   void said_by(const caf::actor& link, const release& in);
   void said_by(const caf::actor& link, const clock_probe& in);
   void said_by(const caf::actor& link, const parameter_answer& in);
@@ -104,6 +108,7 @@ private:
   void open_routes_to(const caf::actor& link) const;
   void open_all_routes() const;
   void begin_ranks();
+  void await_snapshot(const restart_order& of);
   void start_again(const restart_order& in, const std::shared_ptr<const rank_snapshot>& from);
   rank_birth with_newest_lives(rank_birth birth) const;
   void show_successors(const std::vector<std::pair<std::uint32_t, incarnation>>& successors);
@@ -112,6 +117,12 @@ private:
   void rank_ended(std::uint32_t rank, const std::string& reason);
   bool restarts() const { return run_->task->spec.faults.snapshot_every != 0; }
   void drop(std::uint32_t worker);
+
+  // What is held of a run whose coordinator was lost (worker_host_holding.cpp)
+  bool may_hold() const;
+  std::vector<std::shared_ptr<const rank_snapshot>> take_held(const assignment& in);
+  void host_from_held(const restart_order& order, const std::shared_ptr<const rank_snapshot>& from);
+  void drop_held(const std::string& why);
 
   void leave();
   void forget_if_over();
@@ -130,6 +141,15 @@ private:
     hello said;
   };
   std::optional<next_claim> next_;
+  struct held_run {
+    run_id id{};
+    state_key key;
+    std::vector<std::shared_ptr<const rank_snapshot>> snapshots;
+    std::uint64_t number = 0;
+    bool time_is_over = false; ///< while a coordinator was deciding whether it wants them
+  };
+  std::optional<held_run> held_;
+  std::uint64_t holdings_ = 0;
   bool ending_ = false;
 };
 

@@ -43,12 +43,15 @@ void worker_host::spawn_members() {
   const observer self = caf::actor_cast<observer>(caf::actor(self_));
   caf::actor_system& system = self_->system();
   run_->here.ranks.resize(run_->setup->pipeline.ranks());
-  for (const std::uint32_t rank : task.where.workers[task.worker].ranks)
-    host({.rank = rank});
   run_->here.store = system.spawn<caf::detached>(worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
   watch(caf::actor_cast<caf::actor>(run_->here.store));
-  run_->shelf = system.spawn(worker_shelf, run_->coordinator, caf::actor(self_), run_->setup, self);
+  run_->shelf = system.spawn(worker_shelf, run_->coordinator, caf::actor(self_), take_held(task), run_->setup, self);
   watch(run_->shelf);
+  for (const std::uint32_t rank : task.where.workers[task.worker].ranks)
+    if (task.from_held)
+      await_snapshot({rank, {.steps_done = task.steps_done}});
+    else
+      host({.rank = rank});
   run_->nobody = system.spawn(nobody);
   watch(run_->nobody);
   tell(run_->coordinator, identify_peer{});
@@ -141,10 +144,15 @@ void worker_host::show_successors(const std::vector<std::pair<std::uint32_t, inc
 void worker_host::said_by(const caf::actor& link, const restart_order& in) {
   if (!from_coordinator(link) || !run_->started || !restarts() || in.birth.lives.size() != run_->here.ranks.size())
     return refuse(link, error_kind::protocol, "a restart_order was found, expected one of this run once it has begun");
-  if (in.birth.steps_done == run_->task->steps_done)
-    return start_again(in, nullptr);
-  run_->waiting[in.rank] = in;
-  tell(run_->shelf, snapshot_wanted{in.rank, in.birth.steps_done});
+  if (in.birth.steps_done == run_->task->steps_done && !run_->task->from_held)
+    start_again(in, nullptr);
+  else
+    await_snapshot(in);
+}
+
+void worker_host::await_snapshot(const restart_order& of) {
+  run_->waiting[of.rank] = of;
+  tell(run_->shelf, snapshot_wanted{of.rank, of.birth.steps_done});
 }
 
 void worker_host::found(const snapshot_here& in) {
@@ -155,7 +163,10 @@ void worker_host::found(const snapshot_here& in) {
     return;
   const restart_order order = waiting->second;
   run_->waiting.erase(waiting);
-  start_again(order, in.what);
+  if (run_->started)
+    start_again(order, in.what);
+  else
+    host_from_held(order, in.what);
 }
 
 /// Others may live again by now of which the order does not know yet: they were told to the ranks that were here then.
@@ -179,7 +190,7 @@ void worker_host::start_again(const restart_order& in, const std::shared_ptr<con
 }
 
 void worker_host::said_by(const caf::actor& link, const snapshot_request& in) {
-  if (!from_coordinator(link) || !run_->started)
+  if (!from_coordinator(link) || !run_->task || !(run_->started || run_->task->from_held))
     return refuse(link, error_kind::protocol, "a snapshot_request was found, expected it from the coordinator");
   if (const caf::actor other = link_to(in.worker)) // else it was lost, which the coordinator will hear, too
     tell(run_->shelf, send_snapshot{in.rank, in.steps_done, other});
@@ -212,6 +223,8 @@ void worker_host::member_ended(const caf::down_msg& in) {
   if (!run_)
     return;
   std::erase_if(run_->alive, [&](const caf::actor& one) { return one.address() == in.source; });
+  if (run_->shelf && run_->shelf.address() == in.source) // whatever it had, it will not answer any more
+    run_->handing_over = false;
   const auto rank =
       std::ranges::find_if(run_->here.ranks, [&](const stage_actor& one) { return one && one.address() == in.source; });
   if (!run_->leaving && rank != run_->here.ranks.end() && restarts())

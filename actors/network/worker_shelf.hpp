@@ -22,8 +22,10 @@ struct worker_shelf_state {
 };
 
 /// Takes rank_snapshot, snapshot_part, recovery_line_message, snapshot_routes, snapshot_wanted (which it answers to
-/// `owner` with snapshot_here), send_snapshot and save_snapshot. Tells the coordinator of all that it keeps.
+/// `owner` with snapshot_here), send_snapshot, save_snapshot and hand_over. Tells the coordinator of all that it keeps.
+/// `held`: what it begins with.
 caf::behavior worker_shelf(caf::stateful_actor<worker_shelf_state>* self, const caf::actor& coordinator,
-                           const caf::actor& owner, const setup_ptr& setup, const observer& watcher);
+                           const caf::actor& owner, const std::vector<std::shared_ptr<const rank_snapshot>>& held,
+                           const setup_ptr& setup, const observer& watcher);
 
 } // namespace troupe

@@ -33,6 +33,13 @@ std::vector<std::vector<std::uint32_t>> place_ranks(std::uint32_t ranks, std::si
   return places;
 }
 
+placement shown_to(std::uint32_t worker, placement where) {
+  for (std::uint32_t number = 0; number < where.workers.size(); ++number)
+    if (worker_standing& standing = where.workers[number].standing; standing == worker_standing::invited)
+      standing = number == worker ? worker_standing::joining : worker_standing::gone;
+  return where;
+}
+
 std::uint32_t worker_of(const placement& where, std::uint32_t rank) {
   const auto found = std::ranges::find_if(
       where.workers, [&](const worker_place& one) { return std::ranges::count(one.ranks, rank) > 0; });

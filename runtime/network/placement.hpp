@@ -11,8 +11,8 @@
 namespace troupe {
 
 /// joining: it is being connected to the others, and hosts nothing yet. gone: it was lost; its number is not used
-/// again.
-enum class worker_standing { joining, member, gone };
+/// again. invited: it has a number, and has not taken its assignment yet; the coordinator alone knows this one.
+enum class worker_standing { joining, member, gone, invited };
 
 /// A worker's address, "HOST:PORT", and the ranks that live there, or did when it was lost.
 struct worker_place {
@@ -42,6 +42,10 @@ struct placement {
 
 /// The ranks of each of `workers`, contiguous and as even as can be; a worker beyond the number of ranks has none.
 std::vector<std::vector<std::uint32_t>> place_ranks(std::uint32_t ranks, std::size_t workers);
+
+/// What that worker is shown: for others, one that is only invited would not know what to say when they call, so that
+/// for them it is as good as gone.
+placement shown_to(std::uint32_t worker, placement where);
 
 /// Where the rank lives.
 std::uint32_t worker_of(const placement& where, std::uint32_t rank);

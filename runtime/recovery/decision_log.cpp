@@ -88,6 +88,10 @@ void decision_log::append(const logged_decision& one) {
   last_ = one.at;
 }
 
+void decision_log::take_over() {
+  replace(file_->read_all());
+}
+
 void decision_log::go_back_to(std::uint64_t steps_done) {
   const decision_log_content found = content();
   const std::size_t kept = first_of(found.decisions, steps_done);

@@ -33,6 +33,8 @@ public:
   std::vector<logged_decision> decisions() const;
   /// Returns once the disk has it. It must be later than the last one.
   void append(const logged_decision& one);
+  /// The same content in another file of the same name: who had opened it before finds it replaced.
+  void take_over();
   /// The run goes on from its checkpoint after `steps_done` steps: what was decided of later steps is dropped.
   void go_back_to(std::uint64_t steps_done);
   /// No checkpoint before the one after `steps_done` steps is left: what was decided of earlier steps is dropped. Makes

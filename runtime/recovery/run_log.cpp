@@ -3,6 +3,7 @@
 #include "model/error.hpp"
 #include "runtime/file_io.hpp"
 #include "runtime/generation.hpp"
+#include "runtime/regular_file.hpp"
 
 #include <fmt/format.h>
 
@@ -18,7 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Nothing is left of what a run without a checkpoint has written.
-const fs::path& begun(const fs::path& directory, log_start start) {
+const fs::path& begun(const fs::path& directory, log_start start, const log_owner& owner) {
+  owner.expect_own(directory / decision_log_name);
   if (start == log_start::anew)
     remove_tree(directory / decision_log_name, error_kind::checkpoint);
   return directory;
@@ -36,6 +38,11 @@ logged_decision logged(const step_closed& in) {
           .snapshot = in.snapshot};
 }
 
+decision_log_content read_log(const fs::path& directory) {
+  const fs::path path = directory / decision_log_name;
+  return parse_decision_log(regular_file(path, error_kind::checkpoint).read_all(largest_decision_log), path.string());
+}
+
 /// One NaN is as good as another.
 bool same_bits(double one, double other) {
   return (std::isnan(one) && std::isnan(other)) ||
@@ -45,8 +52,12 @@ bool same_bits(double one, double other) {
 } // namespace
 
 run_log::run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
-                 std::vector<std::string>& warnings)
-    : directory_(spec.checkpoint.directory), log_(begun(directory_, start), spec, versions, warnings) {
+                 std::shared_ptr<log_owner> owner, std::vector<std::string>& warnings)
+    : directory_(spec.checkpoint.directory), owner_(std::move(owner)),
+      log_(begun(directory_, start, *owner_), spec, versions, warnings) {
+  if (const std::string refused = attempt([&] { log_.take_over(); }); !refused.empty())
+    warnings.push_back(refused);
+  owner_->take(log_.path());
   for (const logged_decision& one : log_.decisions()) {
     newest_ = one.at;
     if (one.at.step >= first_step)
@@ -67,6 +78,7 @@ std::string run_log::attempt(const Act& act) {
 }
 
 std::string run_log::note(const step_closed& in) {
+  owner_->expect_own(log_.path());
   const logged_decision found = logged(in);
   if (const auto known = known_.extract(in.at)) {
     expect_same(found, known.mapped());
@@ -97,20 +109,35 @@ void run_log::expect_same(const logged_decision& found, const logged_decision& e
 }
 
 std::string run_log::note_checkpoint() {
+  owner_->expect_own(log_.path());
   return attempt([&] {
     const std::vector<std::uint64_t> steps = list_generations(directory_).steps;
     if (steps.empty() || steps.back() <= oldest_)
       return;
     log_.drop_before(steps.back());
+    owner_->take(log_.path());
     oldest_ = steps.back();
   });
 }
 
-log_start log_start_of(const run_spec& spec, const checkpoint* resumed) {
+run_spec spec_in_log(const fs::path& directory) {
+  return read_log(directory).spec;
+}
+
+std::optional<std::uint64_t> steps_decided(const fs::path& directory) {
+  try {
+    const decision_log_content found = read_log(directory);
+    return found.decisions.empty() ? 0 : found.decisions.back().at.step + 1;
+  } catch (const checkpoint_error&) { // whoever opens it to go on says why
+    return std::nullopt;
+  }
+}
+
+log_start log_start_of(const run_spec& spec, const checkpoint* resumed, const fs::path& followed) {
   std::error_code ignored; // a directory that is not there is no other run's
-  return resumed != nullptr && fs::equivalent(resumed->path().parent_path(), spec.checkpoint.directory, ignored)
-             ? log_start::go_on
-             : log_start::anew;
+  const auto is_ours = [&](const fs::path& one) { return fs::equivalent(one, spec.checkpoint.directory, ignored); };
+  return is_ours(followed) || (resumed != nullptr && is_ours(resumed->path().parent_path())) ? log_start::go_on
+                                                                                             : log_start::anew;
 }
 
 } // namespace troupe

@@ -4,12 +4,14 @@
 
 #include "runtime/checkpoint.hpp"
 #include "runtime/recovery/decision_log.hpp"
+#include "runtime/recovery/log_owner.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,10 +24,11 @@ enum class log_start { anew, go_on };
 
 class run_log {
 public:
-  /// Opens the log in the directory of the run's checkpoints. `warnings` gets a line for a last record that a crash has
-  /// damaged. Throws checkpoint_error when the log is of another run, or damaged otherwise.
+  /// Opens the log in the directory of the run's checkpoints, and takes it over from whoever had it. `warnings` gets a
+  /// line for a last record that a crash has damaged. Throws checkpoint_error when the log is of another run, or
+  /// damaged otherwise, or when `owner` had taken it before and another process has it now; so do the other two.
   run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
-          std::vector<std::string>& warnings);
+          std::shared_ptr<log_owner> owner, std::vector<std::string>& warnings);
 
   /// Returns once the disk has it. What the disk refuses leaves the run going and comes back as a warning, the first
   /// one of a row; else empty. Throws checkpoint_error when the log knows this step and has something else.
@@ -39,6 +42,7 @@ private:
   std::string attempt(const Act& act);
 
   std::filesystem::path directory_;
+  std::shared_ptr<log_owner> owner_;
   decision_log log_;
   std::map<step_id, logged_decision> known_; ///< of the steps that this run has not done yet
   std::optional<step_id> newest_;            ///< in the log at its opening
@@ -46,7 +50,14 @@ private:
   bool failing_ = false;
 };
 
-/// How a run starts its log. `resumed` may be null.
-log_start log_start_of(const run_spec& spec, const checkpoint* resumed);
+/// Of the log in the directory. Throws checkpoint_error when there is none that can be read.
+run_spec spec_in_log(const std::filesystem::path& directory);
+
+/// Steps that the log in the directory knows to be closed; nothing when there is no log, or none that can be read.
+std::optional<std::uint64_t> steps_decided(const std::filesystem::path& directory);
+
+/// How a run starts its log that goes on from the checkpoint `resumed`, which may be null, and from what is in the
+/// directory `followed`, which may be empty.
+log_start log_start_of(const run_spec& spec, const checkpoint* resumed, const std::filesystem::path& followed);
 
 } // namespace troupe

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace troupe {
 
@@ -44,6 +45,13 @@ std::shared_ptr<const rank_snapshot> snapshot_shelf::find(std::uint32_t rank, st
 std::optional<incarnation> snapshot_shelf::life_of(std::uint32_t rank, std::uint64_t steps_done) const {
   const auto found = held_.find({steps_done, rank});
   return found == held_.end() ? std::nullopt : std::optional(found->second.life);
+}
+
+std::vector<std::shared_ptr<const rank_snapshot>> snapshot_shelf::all() const {
+  std::vector<std::shared_ptr<const rank_snapshot>> found;
+  std::ranges::transform(held_, std::back_inserter(found),
+                         [this](const auto& one) { return find(one.first.second, one.first.first); });
+  return found;
 }
 
 void snapshot_shelf::trim(std::uint64_t recovery_line) {

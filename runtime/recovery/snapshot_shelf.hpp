@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace troupe {
 
@@ -31,6 +32,8 @@ public:
   std::optional<incarnation> life_of(std::uint32_t rank, std::uint64_t steps_done) const;
   /// No rank restarts from fewer than so many steps done.
   void trim(std::uint64_t recovery_line);
+  /// By steps done and rank.
+  std::vector<std::shared_ptr<const rank_snapshot>> all() const;
   std::size_t size() const { return held_.size(); }
 
 private:

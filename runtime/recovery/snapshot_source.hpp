@@ -17,6 +17,7 @@ public:
   std::uint64_t steps_done() const override { return from_->steps_done; }
   void read(const std::string& parameter, tensor& value, std::span<tensor> state) const override;
   bool holds(const std::string& parameter) const override { return where_.contains(parameter); }
+  bool is_whole() const override { return false; }
 
 private:
   std::shared_ptr<const rank_snapshot> from_;

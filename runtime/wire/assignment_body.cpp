@@ -66,6 +66,8 @@ void encode(const assignment& from, body_writer& out) {
   to.set_resume_directory(text_in(from.resume_directory, "a directory"));
   to.set_steps_done(from.steps_done);
   to.set_resume_through_coordinator(from.resume_through_coordinator);
+  fill(from.key, *to.mutable_key());
+  to.set_from_held(from.from_held);
 }
 
 assignment decode_assignment(const body_reader& in) {
@@ -91,6 +93,8 @@ assignment decode_assignment(const body_reader& in) {
   to.resume_directory = text_in(from.resume_directory(), "a directory");
   to.steps_done = from.steps_done();
   to.resume_through_coordinator = from.resume_through_coordinator();
+  to.key = to_key(from.key());
+  to.from_held = from.from_held();
   return to;
 }
 

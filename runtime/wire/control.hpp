@@ -7,6 +7,7 @@
 #include "runtime/manifest.hpp"
 #include "runtime/network/placement.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/recovery/held_state.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
 
@@ -73,6 +74,8 @@ struct assignment {
   std::string resume_directory = {}; ///< empty: start afresh
   std::uint64_t steps_done = 0;
   bool resume_through_coordinator = false;
+  state_key key = {};     ///< under which snapshots are held when the coordinator is lost
+  bool from_held = false; ///< ranks begin with snapshots that workers of a former run have held, after `steps_done`
 };
 
 /// Worker to coordinator: the assignment is understood.
@@ -144,6 +147,19 @@ struct save_request {
   std::uint64_t steps_done = 0;
 
   friend bool operator==(const save_request&, const save_request&) = default;
+};
+
+/// Coordinator to worker, before it assigns anything: what do you still hold of this run?
+struct held_request {
+  state_key key = {};
+
+  friend bool operator==(const held_request&, const held_request&) = default;
+};
+struct snapshots_held {
+  holding what = holding::nothing;
+  std::vector<held_snapshot> snapshots = {}; ///< of holding::some
+
+  friend bool operator==(const snapshots_held&, const snapshots_held&) = default;
 };
 
 /// Worker to worker: one layer of a rank's snapshot, to be kept. A rank's layers come in their order, and no other ones

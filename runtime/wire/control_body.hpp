@@ -12,6 +12,7 @@ class RepeatedPtrField;
 namespace troupe::proto {
 class Parameter;
 class Placement;
+class StateKey;
 } // namespace troupe::proto
 
 namespace troupe {
@@ -43,7 +44,11 @@ void encode(const snapshot_kept& from, body_writer& out);
 void encode(const rank_lost& from, body_writer& out);
 void encode(const recovery_line_message& from, body_writer& out);
 void encode(const save_request& from, body_writer& out);
+void encode(const held_request& from, body_writer& out);
+void encode(const snapshots_held& from, body_writer& out);
 
+void fill(const state_key& from, proto::StateKey& to);
+state_key to_key(const proto::StateKey& from);
 void fill(const placement& from, proto::Placement& to);
 /// Throws protocol_error unless each of its ranks lives in one place, and they are at most `most_ranks`.
 placement to_placement(const proto::Placement& from, std::uint32_t most_ranks);

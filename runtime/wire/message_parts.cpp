@@ -41,6 +41,8 @@ constexpr std::array names = {
     "rank_lost",
     "recovery_line_message",
     "save_request",
+    "held_request",
+    "snapshots_held",
     "token_message",
     "target_message",
     "activation_message",

@@ -68,6 +68,26 @@ snapshot_part to_part(const proto::SnapshotPart& from, const body_reader& in) {
           .last = from.last()};
 }
 
+sha256_digest digest_in(const std::string& bytes) {
+  sha256_digest digest{};
+  if (bytes.size() != digest.size())
+    throw protocol_error(fmt::format("wire: found a digest of {} bytes, expected {}", bytes.size(), digest.size()));
+  std::ranges::copy(bytes, digest.begin());
+  return digest;
+}
+
+/// Of each rank two at most: one at the recovery line, and the next.
+snapshots_held to_held(const proto::SnapshotsHeld& from, const body_reader& in) {
+  const auto count = static_cast<std::uint64_t>(from.snapshots().size());
+  if (count > std::uint64_t{2} * in.limits.ranks)
+    throw protocol_error(
+        fmt::format("wire: found {} snapshots, expected at most two of each of {} ranks", count, in.limits.ranks));
+  snapshots_held to{.what = choice_in(from.what(), holding::some, "what is held"), .snapshots = {}};
+  for (const proto::RankState& one : from.snapshots())
+    to.snapshots.push_back({rank_in(one.rank(), in), one.steps_done()});
+  return to;
+}
+
 } // namespace
 
 void fill(const placement& from, proto::Placement& to) {
@@ -160,6 +180,29 @@ void encode(const save_request& from, body_writer& out) {
   out.body().mutable_save_request()->set_steps_done(from.steps_done);
 }
 
+void fill(const state_key& from, proto::StateKey& to) {
+  to.set_result(std::string(from.result.begin(), from.result.end()));
+  to.set_shape(std::string(from.shape.begin(), from.shape.end()));
+}
+
+state_key to_key(const proto::StateKey& from) {
+  return {.result = digest_in(from.result()), .shape = digest_in(from.shape())};
+}
+
+void encode(const held_request& from, body_writer& out) {
+  fill(from.key, *out.body().mutable_held_request());
+}
+
+void encode(const snapshots_held& from, body_writer& out) {
+  proto::SnapshotsHeld& to = *out.body().mutable_snapshots_held();
+  to.set_what(static_cast<std::uint32_t>(from.what));
+  for (const held_snapshot& one : from.snapshots) {
+    proto::RankState& state = *to.add_snapshots();
+    state.set_rank(one.rank);
+    state.set_steps_done(one.steps_done);
+  }
+}
+
 wire_message decode_recovery(const body_reader& in) {
   const proto::MessageBody& body = in.body;
   switch (body.kind_case()) {
@@ -183,6 +226,10 @@ wire_message decode_recovery(const body_reader& in) {
                      body.rank_lost().noticed()};
   case body_kind::kRecoveryLine:
     return recovery_line_message{body.recovery_line().steps_done()};
+  case body_kind::kHeldRequest:
+    return held_request{to_key(body.held_request())};
+  case body_kind::kSnapshotsHeld:
+    return to_held(body.snapshots_held(), in);
   case body_kind::kSaveRequest:
     return save_request{rank_in(body.save_request().rank(), in), body.save_request().steps_done()};
   default:

@@ -106,6 +106,62 @@ TEST_CASE("chaos over processes: ranks and processes that are killed, and lost m
   CHECK(report["recoveries"].size() >= 5);
 }
 
+TEST_CASE("over processes, too, a scheduler that dies is followed by another, and nobody computes anything twice") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  const program_result calm = run_program(
+      long_run(scratch, {"--spawn", "2", "--quiet", "--chaos", "kill-scheduler:step=1+kill-scheduler:count=9,seed=3"}));
+  INFO(calm.err);
+  REQUIRE(calm.exit_code == 0);
+  const json report = last_report(scratch);
+  CHECK(report["weights_sha256"] == expected);
+  CHECK(report["losses"].size() == 2000);
+  CHECK(report["scheduler_recoveries"].size() == 10);
+  CHECK(report["scheduler_recoveries"][0]["step"] == 1);
+  for (const json& rank : report["ranks"])
+    CHECK(rank["replayed_passes"] == 0);
+  CHECK(report["returns"].empty());
+}
+
+TEST_CASE("schedulers, ranks and workers of one run that die at random change no bit") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  const program_result result = run_program(long_run(
+      scratch, {"--spawn", "3", "--quiet", "--chaos",
+                "kill-scheduler:count=9,seed=3+kill-scheduler:step=40+kill-process:rank=3,step=40+kill:count=3,seed=5+"
+                "kill-process:count=2,seed=7+drop:share=0.00005"}));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const json report = last_report(scratch);
+  CHECK(report["weights_sha256"] == expected);
+  CHECK(report["losses"].size() == 2000);
+  CHECK(report["scheduler_recoveries"].size() >= 10);
+}
+
+TEST_CASE("a run over processes whose scheduler dies too often is saved and ends") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  const std::string saved = scratch.path("saved");
+  const program_result ended =
+      run_program(long_run(scratch, {"--spawn", "2", "--quiet", "--max-restarts", "1", "--checkpoint", saved, "--chaos",
+                                     "kill-scheduler:step=30+kill-scheduler:step=60"}));
+  CHECK(ended.exit_code == 4);
+  CHECK_THAT(ended.err, Contains("the scheduler died 2 times within 60 s, expected at most 1"));
+  const program_result resumed = run_program(long_run(scratch, {"--resume", saved, "--quiet"}));
+  INFO(resumed.err);
+  REQUIRE(resumed.exit_code == 0);
+  CHECK(last_report(scratch)["first_step"] >= 58);
+  CHECK(last_report(scratch)["weights_sha256"] == expected);
+}
+
+TEST_CASE("a run over processes without snapshots ends when its scheduler dies") {
+  const scratch_directory scratch;
+  const program_result ended = run_program(
+      long_run(scratch, {"--spawn", "2", "--quiet", "--snapshot-every", "0", "--chaos", "kill-scheduler:step=30"}));
+  CHECK(ended.exit_code == 4);
+  CHECK(ended.err == "troupe: the scheduler was killed by chaos\n");
+}
+
 TEST_CASE("a run over processes whose rank dies too often ends with what its workers keep as a checkpoint") {
   const scratch_directory scratch;
   const std::string expected = hash_of_reference(scratch);

@@ -41,6 +41,21 @@ TEST_CASE("ranks are placed evenly and in order, and workers beyond them are spa
   CHECK(place_ranks(2, 4) == std::vector<ranks>{{0}, {1}, {}, {}});
 }
 
+TEST_CASE("a worker that has not taken its assignment is shown to itself alone") {
+  placement where = three_workers();
+  where.workers.push_back({"d:4", {}, worker_standing::invited});
+  where.workers.push_back({"e:5", {}, worker_standing::invited});
+  const placement to_member = shown_to(0, where);
+  CHECK(to_member.workers[3].standing == worker_standing::gone);
+  CHECK(to_member.workers[4].standing == worker_standing::gone);
+  const placement to_first = shown_to(3, where);
+  CHECK(to_first.workers[3].standing == worker_standing::joining);
+  CHECK(to_first.workers[4].standing == worker_standing::gone);
+  where.workers[4].standing = worker_standing::joining; // it has taken it
+  CHECK(shown_to(3, where).workers[4].standing == worker_standing::joining);
+  CHECK(shown_to(0, three_workers()) == three_workers());
+}
+
 TEST_CASE("a rank lives again where it lived, else on a spare, else where fewest live") {
   placement where = three_workers();
   CHECK(hosts_of(where) == ranks{0, 0, 1, 2});

@@ -65,7 +65,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
   CHECK(document == json::parse(R"({
     "version": "0.1.0", "emulated": false, "weights_sha256": "aa", "optimizer_sha256": "bb", "schedule": "1f1b", "interrupted": true,
     "tokens_per_second": 100.0, "model_flops_per_second": 1e9, "bubble_fraction": 0.125,
-    "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "losses": [2.5], "gradient_norms": [0.5],
+    "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "resumed_from": null, "losses": [2.5], "gradient_norms": [0.5],
     "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [{"step": 5, "rank": 1, "cause": "killed", "detected_ms": 500.0, "resumed_ms": 250.0, "caught_up_ms": 1000.0,
                     "replayed_microbatches": 3}],
     "scheduler_recoveries": [{"step": 7, "cause": "killed", "resumed_ms": 500.0}], "returns": [{"from_step": 9, "to_step": 5, "cause": "lost", "seconds": 0.5}],

@@ -28,7 +28,9 @@ step_closed step(std::uint64_t number) {
 struct logged_run {
   logged_run() { spec.checkpoint.directory = scratch.path("run"); }
 
-  run_log open(log_start start, std::uint64_t first_step = 0) { return run_log(spec, {}, start, first_step, warnings); }
+  run_log open(log_start start, std::uint64_t first_step = 0) {
+    return run_log(spec, {}, start, first_step, std::make_shared<log_owner>(), warnings);
+  }
 
   std::vector<std::uint64_t> steps() {
     std::vector<std::uint64_t> found;

@@ -263,10 +263,10 @@ TEST_CASE("a body that is none, of unknown kind, or with more than is known is r
   CHECK(refusal_of(message_of(heartbeat_body + bytes_field(99, "more"))) ==
         "wire: found a message body of 9 bytes, of which 2 are known fields, expected nothing else");
   CHECK(refusal_of(message_of(block_of({}))) ==
-        "wire: found a message of unknown kind, expected one of protocol version 3");
+        "wire: found a message of unknown kind, expected one of protocol version 4");
   CHECK(refusal_of(
             to_bytes(forged_frame{.head = head_of(0, forged_start{.body = heartbeat_body}) + number_field(9, 1)})) ==
-        "wire: found a frame's head of 8 bytes that is none of protocol version 3, expected one");
+        "wire: found a frame's head of 8 bytes that is none of protocol version 4, expected one");
 }
 
 TEST_CASE("choices and indexes that there are none of are refused") {

@@ -38,7 +38,9 @@ assignment assignment_of(const plan& pipeline) {
                   .checkpoints = checkpoint_route::coordinator,
                   .resume_directory = "/a/b c",
                   .steps_done = 77,
-                  .resume_through_coordinator = true};
+                  .resume_through_coordinator = true,
+                  .key = {.result = {1, 2}, .shape = {3, 255}},
+                  .from_held = true};
   for (std::uint32_t rank = pipeline.ranks(); rank-- > 0;) {
     made.where.workers[rank % 2].ranks.push_back(rank);
     made.where.ranks.push_back({rank + 1, rank % 2});
@@ -93,6 +95,8 @@ TEST_CASE("an assignment arrives with every field as it was sent") {
   CHECK(got.resume_directory == "/a/b c");
   CHECK(got.steps_done == 77);
   CHECK(got.resume_through_coordinator);
+  CHECK(got.key == sent.key);
+  CHECK(got.from_held);
 }
 
 TEST_CASE("the plan of every schedule arrives exactly") {
