@@ -45,8 +45,8 @@ bool same_bits(double one, double other) {
 } // namespace
 
 run_log::run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
-                 std::vector<std::string>& warnings)
-    : directory_(spec.checkpoint.directory), log_(begun(directory_, start), spec, versions, warnings) {
+                 std::vector<std::string>& warnings, disk_faults* faults)
+    : directory_(spec.checkpoint.directory), log_(begun(directory_, start), spec, versions, warnings, faults) {
   for (const logged_decision& one : log_.decisions()) {
     newest_ = one.at;
     if (one.at.step >= first_step)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/checkpoint.hpp"
+#include "runtime/disk_faults.hpp"
 #include "runtime/recovery/decision_log.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
@@ -23,9 +24,9 @@ enum class log_start { anew, go_on };
 class run_log {
 public:
   /// Opens the log in the directory of the run's checkpoints. `warnings` gets a line for a last record that a crash has
-  /// damaged. Throws checkpoint_error when the log is of another run, or damaged otherwise.
+  /// damaged. Throws checkpoint_error when the log is of another run, or damaged otherwise. `faults` may be null.
   run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
-          std::vector<std::string>& warnings);
+          std::vector<std::string>& warnings, disk_faults* faults = nullptr);
 
   /// Returns once the disk has it. What the disk refuses leaves the run going and comes back as a warning, the first
   /// one of a row; else empty. Throws checkpoint_error when the log knows this step and has something else.
