@@ -121,7 +121,10 @@ void note_failure(self_pointer self, const observer& watcher, const rank_failed&
     self->state.causes[in.rank] = in.what.text;
 }
 
-void put(self_pointer self, const rank_snapshot& in) {
+/// Where no rank restarts, nobody would ever say that a checkpoint's snapshots are not needed any more.
+void put(self_pointer self, const run_setup& setup, const rank_snapshot& in) {
+  if (setup.spec.faults.snapshot_every == 0)
+    return;
   keeper_actor_state& state = self->state;
   if (const std::string problem = state.shelf.put(std::make_shared<const rank_snapshot>(in)); !problem.empty())
     post(self, state.everyone.recorder, run_warning{problem});
@@ -177,7 +180,7 @@ keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, co
   });
   return {
       on<introduction>(self, [self, setup](const introduction& in) { watch_all(self, *setup, *in.everyone); }),
-      on<rank_snapshot>(self, [self](const rank_snapshot& in) { put(self, in); }),
+      on<rank_snapshot>(self, [self, setup](const rank_snapshot& in) { put(self, *setup, in); }),
       on<rank_failed>(self, [self, watcher](const rank_failed& in) { note_failure(self, watcher, in); }),
       on<scheduler_failed>(self, [self, watcher](const scheduler_failed& in) { note_failure(self, watcher, in); }),
       on<books_message>(self, [self](const books_message& in) { self->state.scheduler.books = in.books; }),

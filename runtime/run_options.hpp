@@ -51,6 +51,7 @@ struct run_options {
   const plan* pipeline = nullptr;               ///< null: what make_plan makes of the spec
   const model_family* family = nullptr;         ///< null: the built-in family that the spec names
   disk_faults* disk = nullptr;                  ///< failures to make up where checkpoints are written; null: none
+  disk_faults* log_disk = nullptr;              ///< the same where the decision log is
 };
 
 } // namespace troupe

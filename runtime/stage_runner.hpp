@@ -107,6 +107,8 @@ public:
 
   /// Messages dropped as stale or repeated.
   std::uint64_t dropped_messages() const { return dropped_; }
+  /// What it may be asked for again.
+  const outbox& kept_messages() const { return outbox_; }
   rank_usage usage() const;
   pool_statistics memory() const { return pool_.statistics(); }
 
@@ -121,7 +123,7 @@ private:
   /// True of a new incarnation as long as the others may be ahead of it.
   bool catching_up() const { return setup_.birth.life > 1 && steps_done_ <= newest_step_at_birth(); }
   std::uint64_t newest_step_at_birth() const;
-  std::uint32_t catch_up_allowance(pass_mode mode) const;
+  std::uint32_t catch_up_allowance() const;
   template <class Content>
   void admit(message_box<Content>& box, const message_place& place, const Content& content, std::uint32_t limit,
              const char* what);

@@ -44,7 +44,7 @@ bool stage_runner::is_over(const step_id& at) const {
 /// Neighbours may be one step ahead, and by another one where steps run into one another.
 std::uint64_t stage_runner::newest_acceptable_step() const {
   const std::uint64_t next = current_ ? current_->step + 1 : steps_done_;
-  const std::uint64_t newest = asynchronous() ? std::max(next, steps_done_ + 1) : next;
+  const std::uint64_t newest = asynchronous() ? next + 1 : next;
   return catching_up() ? std::max(newest, newest_step_at_birth() + 1) : newest;
 }
 
@@ -53,12 +53,13 @@ std::uint64_t stage_runner::newest_step_at_birth() const {
   return setup_.birth.newest_step + (asynchronous() ? 2 : 1);
 }
 
-/// How many messages beyond the usual number may wait for one stage: those of the steps that the others are ahead.
-std::uint32_t stage_runner::catch_up_allowance(pass_mode mode) const {
+/// How many messages beyond the usual number may wait for one stage: those of the steps that the others are ahead, and
+/// of the validations in between, as all that was sent comes again.
+std::uint32_t stage_runner::catch_up_allowance() const {
   if (!catching_up())
     return 0;
   const auto steps = static_cast<std::uint32_t>(newest_step_at_birth() + 2 - steps_done_);
-  return microbatches_of(mode) * steps;
+  return (microbatches_of(pass_mode::train) + microbatches_of(pass_mode::evaluate)) * steps;
 }
 
 std::uint32_t stage_runner::microbatches_of(pass_mode mode) const {
@@ -91,7 +92,7 @@ void stage_runner::admit(message_box<Content>& box, const message_place& place, 
   const std::uint64_t newest = newest_acceptable_step();
   if (place.at.step > newest)
     throw protocol_error(found + ", expected a step up to " + std::to_string(newest));
-  const std::uint32_t most = limit + catch_up_allowance(place.at.mode);
+  const std::uint32_t most = limit + catch_up_allowance();
   if (box.waiting(place.stage) >= most)
     throw protocol_error(found + " beyond the " + std::to_string(most) + " that may wait");
   box.put(place, content);

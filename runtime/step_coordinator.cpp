@@ -35,7 +35,7 @@ scheduler_books first_books(const coordinator_setup& setup) {
 step_coordinator::step_coordinator(coordinator_setup setup)
     : setup_(std::move(setup)), last_step_(final_step(*setup_.spec)),
       books_(setup_.books == nullptr ? first_books(setup_) : *setup_.books), ready_(books_.lives.size()),
-      kept_(books_.lives.size(), books_.recovery_line), digested_(books_.lives.size()) {
+      kept_(books_.lives.size()), digested_(books_.lives.size()) {
   const plan& pipeline = *setup_.pipeline;
   for (std::uint32_t copy = 0; copy < pipeline.order.copies(); ++copy) {
     tokens_.push_back({.rank = pipeline.rank_of(0, copy), .copy = copy});
@@ -132,7 +132,8 @@ coordinator_outputs step_coordinator::accept(const step_report& in) {
     return out;
   step->reported[in.rank] = true;
   note_progress();
-  books_.usage[in.rank] = in.usage;
+  if (in.usage.forward_passes >= books_.usage[in.rank].forward_passes) // reports of two steps come in any order
+    books_.usage[in.rank] = in.usage;
   note_caught_up(in, out);
   for (const stage_squares& stage : in.squares)
     step->squares[stage.stage] = stage.squares;
@@ -154,6 +155,7 @@ coordinator_outputs step_coordinator::accept(const checkpoint_failed& in) {
   if (in.steps_done != books_.checkpoint_in_flight)
     return out;
   write().last_snapshot = 0;
+  write().last_failed = in.steps_done;
   go_on_after_checkpoint(out);
   return out;
 }
@@ -271,12 +273,14 @@ bool step_coordinator::close_training_step(const open_step& step, double loss, c
 }
 
 /// The run fails, unless a checkpoint is being written or there is a whole step of this run to be saved; then, once
-/// that is done. The stages of an asynchronous schedule have none any more.
+/// that is done. What the disk has refused once is not tried again. The stages of an asynchronous schedule have none
+/// any more.
 void step_coordinator::give_up(const open_step& step, const poisoned_step& poison, coordinator_outputs& out) {
   if (books_.checkpoint_in_flight != 0)
     return;
   const bool whole = books_.steps_done > setup_.steps_done && !setup_.pipeline->order.asynchronous;
-  if (setup_.spec->checkpoint.directory.empty() || !whole || books_.last_snapshot == books_.steps_done)
+  const bool tried = books_.last_snapshot == books_.steps_done || books_.last_failed == books_.steps_done;
+  if (setup_.spec->checkpoint.directory.empty() || !whole || tried)
     return fail(refusal_of(poison, step.at.step, setup_.spec->model, setup_.pipeline->stages.back().last), out);
   write().checkpoint_in_flight = write().last_snapshot = books_.steps_done;
   const step_decision decision{.at = step.at,

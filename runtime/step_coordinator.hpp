@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -93,6 +94,8 @@ public:
   /// until now can begin another scheduler, which goes on from there once the ranks have sent again. Null where no rank
   /// restarts.
   std::shared_ptr<const scheduler_books> changed_books();
+  /// The same at any time, for those who watch it.
+  const scheduler_books& books() const { return books_; }
 
 private:
   /// What one rank is sent of the data, microbatch after microbatch through all steps.
@@ -192,10 +195,10 @@ private:
   std::vector<bool> ready_;
 
   std::uint64_t progress_ = 0;
-  std::deque<open_step> open_;      ///< in order
-  std::vector<feed> tokens_;        ///< by copy: to the holder of the first stage
-  std::vector<feed> targets_;       ///< by copy: to the holder of the last stage
-  std::vector<std::uint64_t> kept_; ///< by rank: steps done of the newest snapshot that is kept
+  std::deque<open_step> open_;                ///< in order
+  std::vector<feed> tokens_;                  ///< by copy: to the holder of the first stage
+  std::vector<feed> targets_;                 ///< by copy: to the holder of the last stage
+  std::vector<std::set<std::uint64_t>> kept_; ///< by rank: steps done in its snapshots beyond the recovery line
   std::vector<layer_digests> digests_;
   std::vector<layer_digests> second_digests_; ///< of the second copy
   std::vector<bool> digested_;

@@ -41,7 +41,7 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
   books.births[in.rank] = books.recovery_line;
   books.former_usage[in.rank] = sum_of(books.former_usage[in.rank], std::exchange(books.usage[in.rank], {}));
   ready_[in.rank] = false;
-  kept_[in.rank] = books.recovery_line; // what it has done since has to be done, and kept, again
+  kept_[in.rank].clear(); // what it has done since has to be done, and kept, again
   rewind(in.rank);
   for (open_step& step : open_) // a validation that it begins again has to stay open, or it would not be fed to the end
     if (step.at.mode == pass_mode::evaluate)
@@ -127,11 +127,12 @@ coordinator_outputs step_coordinator::send_all_again() {
 
 coordinator_outputs step_coordinator::accept(const snapshot_kept& in) {
   coordinator_outputs out;
-  if (!is_current(in.rank, in.source_incarnation) || in.steps_done <= kept_[in.rank])
+  if (!is_current(in.rank, in.source_incarnation) || in.steps_done <= books_.recovery_line)
     return out;
   if (books_.phase == run_phase::closed) // a run that was given up is saved as of its recovery line, which stays
     return out;
-  kept_[in.rank] = in.steps_done;
+  if (!kept_[in.rank].insert(in.steps_done).second)
+    return out;
   note_progress();
   move_recovery_line(out);
   close_complete_steps(out);
@@ -142,6 +143,7 @@ coordinator_outputs step_coordinator::accept(const snapshot_kept& in) {
 coordinator_outputs step_coordinator::accept(const snapshot_lost& in) {
   coordinator_outputs out;
   expect_rank(in.rank);
+  std::erase_if(kept_[in.rank], [&](std::uint64_t kept) { return kept <= in.steps_done; });
   if (books_.newest_generation == books_.recovery_line || books_.newest_generation > in.steps_done)
     return out;
   write().newest_generation = books_.recovery_line;
@@ -149,12 +151,18 @@ coordinator_outputs step_coordinator::accept(const snapshot_lost& in) {
   return out;
 }
 
-/// When the newest generation is whole.
+/// To the newest generation that is whole, be it one that was forgotten meanwhile.
 void step_coordinator::move_recovery_line(coordinator_outputs& out) {
-  const bool whole = std::ranges::all_of(kept_, [&](std::uint64_t kept) { return kept == books_.newest_generation; });
-  if (!whole || books_.newest_generation == books_.recovery_line)
+  const auto is_whole = [&](std::uint64_t steps_done) {
+    return std::ranges::all_of(kept_, [&](const auto& kept) { return kept.contains(steps_done); });
+  };
+  const auto newest = std::find_if(kept_.front().rbegin(), kept_.front().rend(), is_whole);
+  if (newest == kept_.front().rend())
     return;
-  write().recovery_line = books_.newest_generation;
+  write().recovery_line = *newest;
+  write().newest_generation = std::max(books_.newest_generation, books_.recovery_line);
+  for (std::set<std::uint64_t>& kept : kept_)
+    kept.erase(kept.begin(), kept.upper_bound(books_.recovery_line));
   std::erase_if(write().history, [&](const begun_step& step) { return boundary_of(step.at) < books_.recovery_line; });
   out.emplace_back(recovery_line_message{books_.recovery_line});
 }

@@ -66,6 +66,19 @@ void outbox::trim(std::deque<kept>& box) {
   });
 }
 
+std::optional<std::pair<std::uint64_t, std::uint64_t>> outbox::boundaries() const {
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> found;
+  const auto note = [&](const std::deque<kept>& box) {
+    for (const kept& one : box)
+      if (one.boundary != the_end)
+        found = found ? std::pair(std::min(found->first, one.boundary), std::max(found->second, one.boundary))
+                      : std::pair(one.boundary, one.boundary);
+  };
+  std::ranges::for_each(to_rank_, note);
+  note(to_scheduler_);
+  return found;
+}
+
 rank_outputs outbox::for_scheduler() const {
   rank_outputs again;
   std::ranges::transform(to_scheduler_, std::back_inserter(again), &kept::what);

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -29,6 +31,9 @@ public:
   rank_outputs for_scheduler() const;
 
   std::uint64_t recovery_line() const { return recovery_line_; }
+  /// Steps done at the boundaries, the earliest and the latest, that the messages kept are for; nothing: none is kept.
+  /// What is needed until the run is over does not count.
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> boundaries() const;
   /// Of the tensors.
   std::uint64_t peak_bytes() const { return peak_bytes_; }
 

@@ -52,9 +52,9 @@ bool same_bits(double one, double other) {
 } // namespace
 
 run_log::run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
-                 std::shared_ptr<log_owner> owner, std::vector<std::string>& warnings)
+                 std::shared_ptr<log_owner> owner, std::vector<std::string>& warnings, disk_faults* faults)
     : directory_(spec.checkpoint.directory), owner_(std::move(owner)),
-      log_(begun(directory_, start, *owner_), spec, versions, warnings) {
+      log_(begun(directory_, start, *owner_), spec, versions, warnings, faults) {
   if (const std::string refused = attempt([&] { log_.take_over(); }); !refused.empty())
     warnings.push_back(refused);
   owner_->take(log_.path());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/checkpoint.hpp"
+#include "runtime/disk_faults.hpp"
 #include "runtime/recovery/decision_log.hpp"
 #include "runtime/recovery/log_owner.hpp"
 #include "runtime/run_spec.hpp"
@@ -27,8 +28,9 @@ public:
   /// Opens the log in the directory of the run's checkpoints, and takes it over from whoever had it. `warnings` gets a
   /// line for a last record that a crash has damaged. Throws checkpoint_error when the log is of another run, or
   /// damaged otherwise, or when `owner` had taken it before and another process has it now; so do the other two.
+  /// `faults` may be null.
   run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
-          std::shared_ptr<log_owner> owner, std::vector<std::string>& warnings);
+          std::shared_ptr<log_owner> owner, std::vector<std::string>& warnings, disk_faults* faults = nullptr);
 
   /// Returns once the disk has it. What the disk refuses leaves the run going and comes back as a warning, the first
   /// one of a row; else empty. Throws checkpoint_error when the log knows this step and has something else.

@@ -35,6 +35,7 @@ struct scheduler_books {
   std::uint64_t newest_generation = 0;    ///< steps done of the newest snapshots that were asked for
   std::uint64_t checkpoint_in_flight = 0; ///< steps done of the one being written; 0: none
   std::uint64_t last_snapshot = 0;        ///< steps done when the last one for a checkpoint was taken
+  std::uint64_t last_failed = 0;          ///< steps done in the last checkpoint that could not be written; 0: none
   double last_closed = 0.0;
   double longest_step = 0.0;
   std::deque<begun_step> history; ///< in order

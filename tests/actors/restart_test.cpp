@@ -103,6 +103,20 @@ TEST_CASE("without snapshots the death of a rank ends the run and names it", "[a
   CHECK(seen.failure->text == "rank 1 ended before the run did");
 }
 
+TEST_CASE("where no rank restarts, nobody keeps the snapshots of checkpoints in memory", "[actors][restart]") {
+  const scratch_directory scratch(place_in_memory());
+  run_spec spec = mortal_spec("1f1b");
+  spec.faults.snapshot_every = GENERATE(0U, 1U);
+  spec.checkpoint.directory = (scratch / "checkpoints").string();
+  spec.checkpoint.every = 1;
+  const made_up_data data(spec);
+  unruly_run run(spec, data, {}, 1);
+  std::size_t most = 0;
+  const outcome seen = run.play([&](std::uint64_t) { most = std::max(most, run.state_of_keeper()->shelf.size()); });
+  REQUIRE(seen.report);
+  CHECK((most == 0) == (spec.faults.snapshot_every == 0));
+}
+
 TEST_CASE("a rank that dies too often ends the run with the cause and leaves a checkpoint of the last whole step",
           "[actors][restart]") {
   const scratch_directory scratch;

@@ -15,10 +15,16 @@ namespace {
 
 /// One rank by itself, fed by hand.
 struct lone_rank {
-  lone_rank(run_spec described, std::uint32_t rank, incarnation life = 1)
+  /// `newest_step` that had begun when this life did.
+  lone_rank(run_spec described, std::uint32_t rank, incarnation life = 1, std::uint64_t newest_step = 0)
       : spec(std::move(described)), pipeline(make_plan(spec, find_family(spec.model.family))),
-        runner(rank_setup{
-            &spec, &find_family(spec.model.family), &pipeline, nullptr, rank, {.life = life}, [] { return 0.0; }}) {}
+        runner(rank_setup{&spec,
+                          &find_family(spec.model.family),
+                          &pipeline,
+                          nullptr,
+                          rank,
+                          {.life = life, .newest_step = newest_step},
+                          [] { return 0.0; }}) {}
 
   tensor values(float value = 0.5F) { return pool.make_filled({16, spec.model.width}, value); }
   activation_message activation(std::uint32_t stage, std::uint32_t microbatch, std::uint64_t step = 0) {
@@ -173,4 +179,46 @@ TEST_CASE("repeated and stale messages are dropped", "[runner]") {
   CHECK(middle.run_all() == 0);
   middle.runner.accept(step_opening{1, {1, pass_mode::train}});
   CHECK(middle.runner.dropped_messages() == 4);
+}
+
+TEST_CASE("a rank that lives again takes all that was sent since, validations with few microbatches included",
+          "[runner]") {
+  run_spec spec = three_stages();
+  spec.training.microbatches = 9;
+  spec.validation.every = 1;
+  spec.validation.microbatches = 1;
+  lone_rank middle(spec, 1, 2, 2);
+  const auto take = [&](std::uint64_t step, pass_mode mode, std::uint32_t microbatch) {
+    activation_message in = middle.activation(1, microbatch, step);
+    in.at.mode = mode;
+    in.via.target_incarnation = 2;
+    CHECK_NOTHROW(middle.runner.accept(in));
+  };
+  for (std::uint64_t step = 0; step <= 2; ++step) {
+    for (std::uint32_t microbatch = 0; microbatch < 9; ++microbatch)
+      take(step, pass_mode::train, microbatch);
+    take(step, pass_mode::evaluate, 0);
+  }
+  CHECK(middle.runner.dropped_messages() == 0);
+}
+
+TEST_CASE("what belongs to the steps that follow may come before the decision that ends the one before them",
+          "[runner]") {
+  run_spec spec = tiny_spec();
+  spec.pipeline.schedule = "pipedream";
+  spec.pipeline.stages = 1;
+  spec.training.microbatches = 1;
+  lone_rank only(spec, 0);
+  const made_up_data data(spec);
+  const auto feed = [&](std::uint64_t step) {
+    const microbatch_data sample = data.sample({step, pass_mode::train}, 0);
+    only.runner.accept(token_message{1, {step, pass_mode::train}, 0, sample.tokens});
+    only.runner.accept(target_message{1, {step, pass_mode::train}, 0, sample.targets});
+  };
+  only.runner.accept(step_opening{1, {0, pass_mode::train}});
+  feed(0);
+  only.run_all(); // its report is out, and it waits for the decision
+  feed(1);
+  CHECK_NOTHROW(feed(2)); // the scheduler has decided, and opened two steps that join
+  CHECK_THROWS_AS(feed(3), protocol_error);
 }

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <optional>
+#include <string>
 #include <typeinfo>
 #include <utility>
 #include <vector>
@@ -240,4 +242,60 @@ TEST_CASE("a step that stalled is no measure of how long steps take") {
   run.now = 21.0;
   run.work_through(1);
   CHECK(run.longest_step_seconds() == 1.0);
+}
+
+TEST_CASE("a poisoned step whose last good state the disk refuses ends the run all the same", "[poison]") {
+  run_spec spec = two_ranks();
+  spec.checkpoint.directory = "nowhere";
+  spec.checkpoint.every =
+      GENERATE(0U, 1U); // the state is asked for when the step is poisoned, or was after the step before
+  played_run run(spec);
+  run.work_through(0);
+  for (std::uint32_t rank = 0; rank < 2; ++rank)
+    run.say(snapshot_kept{.rank = rank, .steps_done = 1});
+  const checkpoint_failed refused{.steps_done = 1, .reason = "the disk is full"};
+  if (spec.checkpoint.every == 1)
+    run.say(refused);
+  run.say(loss_message{.rank = 1, .at = {1}, .microbatch = 0, .loss = std::numeric_limits<double>::quiet_NaN()});
+  run.work_through(1);
+  if (spec.checkpoint.every == 0) {
+    REQUIRE(run.decision_on(1));
+    REQUIRE(run.decision_on(1)->verdict == step_verdict::give_up);
+    run.say(refused);
+  }
+  REQUIRE(run.last<failure_message>());
+  CHECK(run.last<failure_message>()->text.find("found a loss of nan") != std::string::npos);
+}
+
+TEST_CASE("a generation that was forgotten in a stall is the recovery line once all its snapshots are kept") {
+  played_run run(two_ranks());
+  run.work_through(0);
+  run.say_all_again();
+  run.work_through(1);
+  REQUIRE(run.decision_on(1)->snapshot == take_snapshot::to_keep);
+  run.say(snapshot_kept{.rank = 0, .steps_done = 1});
+  run.say(snapshot_kept{.rank = 0, .steps_done = 2});
+  CHECK(run.recovery_line() == 0);
+  run.say(snapshot_kept{.rank = 1, .steps_done = 1});
+  CHECK(run.recovery_line() == 1);
+  run.say(snapshot_kept{.rank = 1, .steps_done = 2});
+  CHECK(run.recovery_line() == 2);
+}
+
+TEST_CASE("what a rank has used is what it said last of it, in whatever order the reports of joined steps come") {
+  run_spec spec = two_ranks();
+  spec.pipeline.schedule = "pipedream";
+  spec.training.steps = 2;
+  played_run run(spec);
+  for (std::uint64_t step = 0; step < 2; ++step)
+    for (std::uint32_t microbatch = 0; microbatch < spec.training.microbatches; ++microbatch)
+      run.say(loss_message{.rank = 1, .at = {step}, .microbatch = microbatch, .loss = 1.0});
+  for (const std::uint64_t step : {1U, 0U})
+    for (std::uint32_t rank = 0; rank < 2; ++rank)
+      run.say(step_report{
+          .rank = rank, .at = {step}, .squares = {{rank, {1.0}}}, .usage = {.forward_passes = 4 * (step + 1)}});
+  for (std::uint32_t rank = 0; rank < 2; ++rank)
+    run.say(digest_report{.rank = rank, .source_incarnation = 1, .layers = {}, .second_copy = {}});
+  REQUIRE(run.last<run_closed>());
+  CHECK(run.last<run_closed>()->usage[0].forward_passes == 8);
 }
