@@ -61,7 +61,7 @@ company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const wor
 std::shared_ptr<run_setup> begun_from_held(const run_setup& before, const data_source& data, std::uint64_t steps_done) {
   std::shared_ptr<run_setup> setup = make_setup(before.spec, &data, *before.options, before.processors);
   setup->clock = before.clock;
-  setup->owner = before.owner;
+  setup->log = before.log;
   setup->held_steps = steps_done;
   settle_chaos(*setup, steps_done);
   return setup;
@@ -69,10 +69,10 @@ std::shared_ptr<run_setup> begun_from_held(const run_setup& before, const data_s
 
 std::optional<run_report> run_attempt(const run_spec& spec, const data_source& data, const run_options& options,
                                       const coordinator_setup_of_workers& workers, const run_clock& clock,
-                                      const std::shared_ptr<log_owner>& owner) {
+                                      const std::shared_ptr<owned_path>& log) {
   std::shared_ptr<run_setup> setup = make_setup(spec, &data, options, workers.processors);
   setup->clock = clock;
-  setup->owner = owner;
+  setup->log = log;
   prepare_checkpoints(spec); // before workers look for it
   network_config config(threads);
   caf::actor_system system(config);
@@ -149,21 +149,21 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   so_far.first_step = options.resume == nullptr ? 0 : options.resume->steps_done();
   so_far.resumed_from = options.resume == nullptr ? "" : "checkpoint";
   std::optional<checkpoint> written;
-  const auto owner = std::make_shared<log_owner>();
+  const auto log = std::make_shared<owned_path>();
   run_options now = options;
   now.so_far = &so_far;
   coordinator_setup_of_workers how = workers;
   for (;;) {
     try {
       how.held = question_of(spec, now);
-      return run_attempt(spec, data, now, how, clock, owner);
+      return run_attempt(spec, data, now, how, clock, log);
     } catch (const state_lost_error& lost) {
       const double noticed = clock();
       if (!returns.allows(0, noticed))
         throw run_error(fmt::format("{}; the run has gone back {} times within {:g} s, expected no more "
                                     "(faults.max_restarts)",
                                     lost.what(), spec.faults.max_restarts, spec.faults.restart_window_seconds));
-      owner->expect_own(fs::path(spec.checkpoint.directory) / decision_log_name);
+      expect_own_log(fs::path(spec.checkpoint.directory) / decision_log_name, *log);
       before = so_far;
       now.followed = spec.checkpoint.directory;
       now.resume = newest_state(spec, options.resume, written);
