@@ -5,8 +5,8 @@
 #include "actors/messages.hpp"
 #include "runtime/data.hpp"
 #include "runtime/faults/chaos_disk.hpp"
+#include "runtime/owned_path.hpp"
 #include "runtime/plan.hpp"
-#include "runtime/recovery/log_owner.hpp"
 #include "runtime/run_options.hpp"
 #include "runtime/stage_runner.hpp"
 
@@ -102,7 +102,7 @@ struct run_setup {
   /// What makes failures up where checkpoints are written; null: nothing.
   disk_faults* disk() const { return options->disk != nullptr ? options->disk : failing_disk.get(); }
   std::optional<std::uint64_t> held_steps; ///< steps done in the state that workers held, which the run begins with
-  std::shared_ptr<log_owner> owner = std::make_shared<log_owner>();
+  std::shared_ptr<owned_path> log = std::make_shared<owned_path>(); ///< as far as this process has opened it
 
   /// Steps done when the run begins.
   std::uint64_t first_step() const {

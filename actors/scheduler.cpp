@@ -93,7 +93,7 @@ void open_log(self_pointer self, const run_setup& setup, incarnation life) {
   const log_start start =
       life > 1 ? log_start::go_on : log_start_of(setup.spec, setup.options->resume, setup.options->followed);
   std::vector<std::string> warnings;
-  self->state.log.emplace(setup.spec, versions_rule(setup.pipeline), start, setup.first_step(), setup.owner, warnings,
+  self->state.log.emplace(setup.spec, versions_rule(setup.pipeline), start, setup.first_step(), setup.log, warnings,
                           setup.options->log_disk);
   for (const std::string& one : warnings)
     warn(self, one);

@@ -89,7 +89,7 @@ network_address local_workers::replace(const network_address& lost) {
   const auto found =
       std::ranges::find_if(workers_, [&](const started& one) { return to_string(one.address) == to_string(lost); });
   TROUPE_CHECK(found != workers_.end(), "only a worker that was started here is replaced");
-  const started made = start();
+  const started made = start_at_last();
   if (const pid_t before = std::exchange(*found, made).process; ::waitpid(before, nullptr, WNOHANG) != before)
     replaced_.push_back(before);
   return made.address;
@@ -100,9 +100,21 @@ std::vector<network_address> local_workers::replace_all() {
     const std::lock_guard hold(lock_);
     for (started& one : workers_)
       if (::waitpid(one.process, nullptr, WNOHANG) == one.process)
-        one = start();
+        one = start_at_last();
   }
   return addresses();
+}
+
+/// One that replaces another may die like that one, before it has said its address.
+local_workers::started local_workers::start_at_last() {
+  constexpr int most_attempts = 5;
+  for (int attempt = 1;; ++attempt)
+    try {
+      return start();
+    } catch (const run_error&) {
+      if (attempt == most_attempts)
+        throw;
+    }
 }
 
 local_workers::started local_workers::start() {

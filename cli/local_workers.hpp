@@ -36,6 +36,7 @@ private:
     network_address address;
   };
   started start();
+  started start_at_last();
   started start_process_of_worker() const;
   void start_what_is_ordered();
   void end();

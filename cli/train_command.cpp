@@ -367,7 +367,9 @@ void add_train_command(CLI::App& program) {
       ->add_flag("--one-thread", request->one_thread,
                  "run the schedule's lists on one thread, without actors: the yardstick of the asynchronous schedules")
       ->group("Pipeline");
-  command->add_option("--resume", request->resume, "go on from the newest checkpoint in a directory")
+  command
+      ->add_option("--resume", request->resume,
+                   "go on from the newest checkpoint in a directory, or from what workers still hold")
       ->type_name("DIR")
       ->multi_option_policy(take_last)
       ->group("Run spec");

@@ -53,12 +53,13 @@ checkpoint_committer::checkpoint_committer(const fs::path& directory, const run_
   const fs::path unfinished = directory / unfinished_name(step);
   remove_tree(unfinished, kind);
   create_directory(unfinished, kind, faults_);
+  ours_.take(unfinished, kind);
   unfinished_ = unfinished;
 }
 
 checkpoint_committer::~checkpoint_committer() {
   std::error_code ignored; // nothing reads the leftovers, and the next writer removes them
-  if (!unfinished_.empty())
+  if (!unfinished_.empty() && !ours_.lost_to_another(unfinished_))
     fs::remove_all(unfinished_, ignored);
 }
 
@@ -116,6 +117,9 @@ fs::path checkpoint_committer::commit(std::int64_t layer_count) {
   TROUPE_CHECK(!unfinished_.empty(), "a generation is committed once");
   std::ranges::sort(content_.layers, {}, &manifest_layers::first);
   expect_complete(layer_count);
+  if (ours_.lost_to_another(unfinished_))
+    throw checkpoint_error(unfinished_.string() +
+                           ": found a checkpoint that another process has begun, expected our own");
   const std::string text = to_text(content_);
   output_file file(unfinished_ / manifest_name, kind, faults_);
   file.write(std::as_bytes(std::span(text)));

@@ -4,6 +4,7 @@
 
 #include "runtime/disk_faults.hpp"
 #include "runtime/manifest.hpp"
+#include "runtime/owned_path.hpp"
 #include "runtime/run_spec.hpp"
 
 #include <cstdint>
@@ -47,6 +48,7 @@ private:
 
   std::filesystem::path directory_;
   std::filesystem::path unfinished_; ///< empty once committed
+  owned_path ours_;                  ///< that directory
   std::uint32_t keep_;
   disk_faults* faults_;
   std::string warning_;

@@ -23,7 +23,7 @@ enum class missing_rule { refused, left_out };
 /// A run that goes on asks its workers what they hold of it, and needs nothing of it in other cases.
 struct held_question {
   held_bounds bounds;
-  std::string otherwise; ///< where the run goes on without it: "step-00000040"
+  std::string otherwise; ///< where the run goes on without it, "step-00000040"; empty: people know that
 };
 
 struct coordinator_setup_of_workers {

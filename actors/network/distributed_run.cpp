@@ -61,7 +61,7 @@ company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const wor
 std::shared_ptr<run_setup> begun_from_held(const run_setup& before, const data_source& data, std::uint64_t steps_done) {
   std::shared_ptr<run_setup> setup = make_setup(before.spec, &data, *before.options, before.processors);
   setup->clock = before.clock;
-  setup->owner = before.owner;
+  setup->log = before.log;
   setup->held_steps = steps_done;
   settle_chaos(*setup, steps_done);
   return setup;
@@ -69,10 +69,10 @@ std::shared_ptr<run_setup> begun_from_held(const run_setup& before, const data_s
 
 std::optional<run_report> run_attempt(const run_spec& spec, const data_source& data, const run_options& options,
                                       const coordinator_setup_of_workers& workers, const run_clock& clock,
-                                      const std::shared_ptr<log_owner>& owner) {
+                                      const std::shared_ptr<owned_path>& log) {
   std::shared_ptr<run_setup> setup = make_setup(spec, &data, options, workers.processors);
   setup->clock = clock;
-  setup->owner = owner;
+  setup->log = log;
   prepare_checkpoints(spec); // before workers look for it
   network_config config(threads);
   caf::actor_system system(config);
@@ -116,22 +116,33 @@ const checkpoint* newest_state(const run_spec& spec, const checkpoint* began, st
   return &*written;
 }
 
-/// What workers may hold that is of use: beyond `saved`, but nothing that nobody has decided, or told in `before`.
-std::optional<held_question> question_of(const run_spec& spec, const run_options& options) {
-  const bool by_plan = !spec.faults.chaos.empty(); // of faults at steps that the run would not come to
-  if (by_plan || spec.checkpoint.directory.empty() || spec.faults.snapshot_every == 0 ||
-      log_start_of(spec, options.resume, options.followed) == log_start::anew)
+/// Whether workers may hold something: not those that this process has just started. Of a run with chaos the faults are
+/// drawn for the steps from its checkpoint on.
+bool may_be_held(const run_spec& spec, const run_options& options, const coordinator_setup_of_workers& workers) {
+  const bool just_started = options.before == nullptr && workers.replace_all;
+  return !just_started && !spec.checkpoint.directory.empty() && spec.faults.snapshot_every != 0 &&
+         spec.faults.chaos.empty() && log_start_of(spec, options.resume, options.followed) == log_start::go_on;
+}
+
+/// What of it is of use: what is newer than the checkpoint, but nothing that has not been decided, nor the end of the
+/// run, which is to be saved, nor what a run that goes back has not told yet.
+std::optional<held_question> question_of(const run_spec& spec, const run_options& options,
+                                         const coordinator_setup_of_workers& workers) {
+  if (!may_be_held(spec, options, workers))
     return std::nullopt;
   const std::optional<std::uint64_t> decided = steps_decided(spec.checkpoint.directory);
   if (!decided)
     return std::nullopt;
   held_question asked{.bounds = {.after = 0, .most = std::min(*decided, final_step(spec) - 1)},
                       .otherwise = "the beginning"};
-  if (options.resume != nullptr)
-    asked = {.bounds = {options.resume->steps_done(), asked.bounds.most},
-             .otherwise = options.resume->path().filename().string()};
-  if (const run_report* const before = options.before; before != nullptr && !before->losses.empty())
+  if (options.resume != nullptr) {
+    asked.bounds.after = options.resume->steps_done();
+    asked.otherwise = options.resume->path().filename().string();
+  }
+  if (const run_report* const before = options.before; before != nullptr) {
     asked.bounds.most = std::min(asked.bounds.most, before->first_step + before->losses.size());
+    asked.otherwise.clear();
+  }
   return asked;
 }
 
@@ -149,21 +160,21 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   so_far.first_step = options.resume == nullptr ? 0 : options.resume->steps_done();
   so_far.resumed_from = options.resume == nullptr ? "" : "checkpoint";
   std::optional<checkpoint> written;
-  const auto owner = std::make_shared<log_owner>();
+  const auto log = std::make_shared<owned_path>();
   run_options now = options;
   now.so_far = &so_far;
   coordinator_setup_of_workers how = workers;
   for (;;) {
     try {
-      how.held = question_of(spec, now);
-      return run_attempt(spec, data, now, how, clock, owner);
+      how.held = question_of(spec, now, how);
+      return run_attempt(spec, data, now, how, clock, log);
     } catch (const state_lost_error& lost) {
       const double noticed = clock();
       if (!returns.allows(0, noticed))
         throw run_error(fmt::format("{}; the run has gone back {} times within {:g} s, expected no more "
                                     "(faults.max_restarts)",
                                     lost.what(), spec.faults.max_restarts, spec.faults.restart_window_seconds));
-      owner->expect_own(fs::path(spec.checkpoint.directory) / decision_log_name);
+      expect_own_log(fs::path(spec.checkpoint.directory) / decision_log_name, *log);
       before = so_far;
       now.followed = spec.checkpoint.directory;
       now.resume = newest_state(spec, options.resume, written);

@@ -24,8 +24,10 @@ void worker_claims::choose_start() {
     if (one.worker)
       held.insert(held.end(), one.held.snapshots.begin(), one.held.snapshots.end());
   const auto found = newest_whole(held, setup_->pipeline.ranks(), how_.held->bounds);
+  if (!found && !how_.held->otherwise.empty())
+    note(fmt::format("{}; the run goes on from {}", why_nothing_is_held(), how_.held->otherwise));
   if (!found)
-    return note(fmt::format("{}; the run goes on from {}", why_nothing_is_held(), how_.held->otherwise));
+    return;
   first_step_ = *found;
   from_held_ = true;
   for (const member& one : members_)

@@ -19,8 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Nothing is left of what a run without a checkpoint has written.
-const fs::path& begun(const fs::path& directory, log_start start, const log_owner& owner) {
-  owner.expect_own(directory / decision_log_name);
+const fs::path& begun(const fs::path& directory, log_start start, const owned_path& ours) {
+  expect_own_log(directory / decision_log_name, ours);
   if (start == log_start::anew)
     remove_tree(directory / decision_log_name, error_kind::checkpoint);
   return directory;
@@ -52,12 +52,12 @@ bool same_bits(double one, double other) {
 } // namespace
 
 run_log::run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
-                 std::shared_ptr<log_owner> owner, std::vector<std::string>& warnings, disk_faults* faults)
-    : directory_(spec.checkpoint.directory), owner_(std::move(owner)),
-      log_(begun(directory_, start, *owner_), spec, versions, warnings, faults) {
+                 std::shared_ptr<owned_path> ours, std::vector<std::string>& warnings, disk_faults* faults)
+    : directory_(spec.checkpoint.directory), ours_(std::move(ours)),
+      log_(begun(directory_, start, *ours_), spec, versions, warnings, faults) {
   if (const std::string refused = attempt([&] { log_.take_over(); }); !refused.empty())
     warnings.push_back(refused);
-  owner_->take(log_.path());
+  ours_->take(log_.path(), error_kind::checkpoint);
   for (const logged_decision& one : log_.decisions()) {
     newest_ = one.at;
     if (one.at.step >= first_step)
@@ -78,7 +78,7 @@ std::string run_log::attempt(const Act& act) {
 }
 
 std::string run_log::note(const step_closed& in) {
-  owner_->expect_own(log_.path());
+  expect_own_log(log_.path(), *ours_);
   const logged_decision found = logged(in);
   if (const auto known = known_.extract(in.at)) {
     expect_same(found, known.mapped());
@@ -109,15 +109,21 @@ void run_log::expect_same(const logged_decision& found, const logged_decision& e
 }
 
 std::string run_log::note_checkpoint() {
-  owner_->expect_own(log_.path());
+  expect_own_log(log_.path(), *ours_);
   return attempt([&] {
     const std::vector<std::uint64_t> steps = list_generations(directory_).steps;
     if (steps.empty() || steps.back() <= oldest_)
       return;
     log_.drop_before(steps.back());
-    owner_->take(log_.path());
+    ours_->take(log_.path(), error_kind::checkpoint);
     oldest_ = steps.back();
   });
+}
+
+void expect_own_log(const fs::path& log, const owned_path& ours) {
+  if (ours.lost_to_another(log))
+    throw checkpoint_error(log.string() + ": found the log of another process, which has gone on with this run "
+                                          "meanwhile, expected our own");
 }
 
 run_spec spec_in_log(const fs::path& directory) {

@@ -4,8 +4,8 @@
 
 #include "runtime/checkpoint.hpp"
 #include "runtime/disk_faults.hpp"
+#include "runtime/owned_path.hpp"
 #include "runtime/recovery/decision_log.hpp"
-#include "runtime/recovery/log_owner.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
 
@@ -27,10 +27,10 @@ class run_log {
 public:
   /// Opens the log in the directory of the run's checkpoints, and takes it over from whoever had it. `warnings` gets a
   /// line for a last record that a crash has damaged. Throws checkpoint_error when the log is of another run, or
-  /// damaged otherwise, or when `owner` had taken it before and another process has it now; so do the other two.
-  /// `faults` may be null.
+  /// damaged otherwise, or when it was `ours` before and another process has it now; so do the other two. `faults` may
+  /// be null.
   run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
-          std::shared_ptr<log_owner> owner, std::vector<std::string>& warnings, disk_faults* faults = nullptr);
+          std::shared_ptr<owned_path> ours, std::vector<std::string>& warnings, disk_faults* faults = nullptr);
 
   /// Returns once the disk has it. What the disk refuses leaves the run going and comes back as a warning, the first
   /// one of a row; else empty. Throws checkpoint_error when the log knows this step and has something else.
@@ -44,13 +44,16 @@ private:
   std::string attempt(const Act& act);
 
   std::filesystem::path directory_;
-  std::shared_ptr<log_owner> owner_;
+  std::shared_ptr<owned_path> ours_;
   decision_log log_;
   std::map<step_id, logged_decision> known_; ///< of the steps that this run has not done yet
   std::optional<step_id> newest_;            ///< in the log at its opening
   std::uint64_t oldest_ = 0;                 ///< steps done in the oldest checkpoint
   bool failing_ = false;
 };
+
+/// Throws checkpoint_error when another process goes on with the run whose log this was.
+void expect_own_log(const std::filesystem::path& log, const owned_path& ours);
 
 /// Of the log in the directory. Throws checkpoint_error when there is none that can be read.
 run_spec spec_in_log(const std::filesystem::path& directory);

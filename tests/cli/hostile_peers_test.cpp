@@ -60,7 +60,7 @@ public:
     case 3:
       return saying(to_bytes({.magic = "TRPV", .head = head_of(0, forged_start{.body = bytes_field(10, "")})}));
     case 4:
-      return saying(to_bytes({.version_and_zeros = std::string("\3\0\0\0", 4),
+      return saying(to_bytes({.version_and_zeros = std::string("\xff\0\0\0", 4),
                               .head = head_of(0, forged_start{.body = bytes_field(10, "")})}));
     case 5:
       return saying(right); // of a run that is not

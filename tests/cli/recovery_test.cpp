@@ -150,7 +150,7 @@ TEST_CASE("a run over processes whose scheduler dies too often is saved and ends
   const program_result resumed = run_program(long_run(scratch, {"--resume", saved, "--quiet"}));
   INFO(resumed.err);
   REQUIRE(resumed.exit_code == 0);
-  CHECK(last_report(scratch)["first_step"] >= 58);
+  CHECK(last_report(scratch)["first_step"] >= 57); // what it did just before it died is done anew, or not at all
   CHECK(last_report(scratch)["weights_sha256"] == expected);
 }
 

@@ -29,7 +29,7 @@ struct logged_run {
   logged_run() { spec.checkpoint.directory = scratch.path("run"); }
 
   run_log open(log_start start, std::uint64_t first_step = 0) {
-    return run_log(spec, {}, start, first_step, std::make_shared<log_owner>(), warnings);
+    return run_log(spec, {}, start, first_step, std::make_shared<owned_path>(), warnings);
   }
 
   std::vector<std::uint64_t> steps() {
@@ -105,4 +105,29 @@ TEST_CASE("a step that the disk had refused stays out of the log, and the run go
   for (std::uint64_t number = 0; number < 4; ++number)
     CHECK(log.note(step(number)).empty());
   CHECK(run.steps() == steps{0, 2, 3});
+}
+
+TEST_CASE("a log that another process goes on with is written by that one alone") {
+  logged_run run;
+  run_log before = run.open(log_start::anew);
+  CHECK(before.note(step(0)).empty());
+  run_log after = run.open(log_start::go_on, 1);
+  CHECK(after.note(step(1)).empty());
+  const std::string refusal = "decisions.log: found the log of another process, which has gone on with this run "
+                              "meanwhile, expected our own";
+  CHECK_THAT(error_text<checkpoint_error>([&] { before.note(step(1)); }), EndsWith(refusal));
+  CHECK_THAT(error_text<checkpoint_error>([&] { before.note_checkpoint(); }), EndsWith(refusal));
+  CHECK(after.note(step(2)).empty());
+  CHECK(run.steps() == steps{0, 1, 2});
+}
+
+TEST_CASE("a process goes on with its own log, but not with one that it has lost to another") {
+  logged_run run;
+  const auto ours = std::make_shared<owned_path>();
+  const auto open = [&] { return run_log(run.spec, {}, log_start::go_on, 0, ours, run.warnings); };
+  CHECK(open().note(step(0)).empty());
+  CHECK(open().note(step(0)).empty());
+  CHECK(run.open(log_start::go_on, 1).note(step(1)).empty());
+  CHECK_THAT(error_text<checkpoint_error>([&] { open(); }), EndsWith("expected our own"));
+  CHECK(run.steps() == steps{0, 1});
 }

@@ -65,7 +65,7 @@ TEST_CASE("CRC32C is the one of RFC 3720") {
 TEST_CASE("a heartbeat's frame is just these bytes") {
   const std::string head{"\x1a\x04\x1a\x02\x52\x00", 6}; // start { body: { heartbeat {} } }
   const std::string prefix =
-      std::string("TRPW\3\0\0\0", 8) + little_endian(6, 4) + little_endian(0, 4) + little_endian(0, 4);
+      std::string("TRPW\4\0\0\0", 8) + little_endian(6, 4) + little_endian(0, 4) + little_endian(0, 4);
   CHECK(bytes_of({heartbeat{}}) == prefix + little_endian(slow_crc32c(prefix + head), 4) + head);
   CHECK(bytes_of({heartbeat{}}) == message_of(heartbeat_body));
 }
@@ -160,9 +160,9 @@ TEST_CASE("damage in the second frame of a message is found before it is deliver
 TEST_CASE("a stream of something else is refused by its first bytes") {
   CHECK(refusal_of("GET / HTTP/1.1\r\nHost: example\r\n") ==
         "wire: found the bytes 47 45 54 20 at the start of a frame, expected 54 52 50 57");
-  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\4\0\0\0", 4}})) ==
-        "wire: found protocol version 4, expected 3: both programs must be of one version");
-  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\3\0\7\0", 4}})) ==
+  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\5\0\0\0", 4}})) ==
+        "wire: found protocol version 5, expected 4: both programs must be of one version");
+  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\4\0\7\0", 4}})) ==
         "wire: found the bytes 00 07 00 after a frame's version, expected zeros");
 }
 

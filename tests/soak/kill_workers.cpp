@@ -1,5 +1,6 @@
 // Kills worker processes of real runs with SIGKILL, one, two, or all at once, at random moments, until so many have
-// died; compares each run with the reference, and prints how fast deaths were noticed and made good.
+// died; compares each run with the reference, and prints how fast deaths were noticed and made good. In one run in
+// three the coordinator is killed, too, again and again, and another one goes on.
 //
 //   kill_workers [--kills N] [--seed S]
 //
@@ -9,6 +10,7 @@
 #include "tests/support/scratch_directory.hpp"
 #include "tests/support/small_distributed_run.hpp"
 #include "tests/support/trained_checkpoint.hpp"
+#include "tests/support/worker_program.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -17,6 +19,9 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -103,7 +108,44 @@ public:
     return true;
   }
 
+  /// One run whose coordinators are killed, and workers with them now and then; false when it is not as it should be.
+  bool run_without_coordinators(const kind_of_run& kind) {
+    std::filesystem::remove_all(scratch_ / "saved");
+    const int killed_before = coordinators_;
+    const int held_before = held_;
+    const double began = now();
+    std::deque<worker_program> workers;
+    for (std::size_t count = 0; count < kind.workers; ++count)
+      workers.emplace_back(words_of_worker());
+    for (bool begun = false;; begun = begun || std::filesystem::exists(scratch_ / "saved" / "decisions.log")) {
+      running_program train(begun ? words_of_next(workers)
+                                  : words(kind.flags + arguments{"--workers", joined(workers)} + tls()));
+      std::this_thread::sleep_for(std::chrono::duration<double>(any(longest_pause)));
+      const bool over = now() - began > longest_run || train.has_ended();
+      if (!over)
+        train.send(SIGKILL);
+      const program_result result = train.finish();
+      held_ += result.err.find("the workers hold the run's state") != std::string::npos ? 1 : 0;
+      if (over && result.exit_code == 0)
+        break;
+      if (over)
+        return fail(kind, result.err);
+      ++coordinators_;
+      if (std::uniform_int_distribution<int>(0, 3)(random_) == 0)
+        replace_one(workers);
+    }
+    if (!ends_as_expected(kind))
+      return false;
+    fmt::print("{:<42} {:>3} coordinators killed, {} times gone on from what workers held, in {:.1f} s: the "
+               "reference's bits\n",
+               kind.name, coordinators_ - killed_before, held_ - held_before, now() - began);
+    std::fflush(stdout);
+    return true;
+  }
+
   int kills() const { return kills_; }
+  int coordinators() const { return coordinators_; }
+  int held() const { return held_; }
   void print_times() const {
     fmt::print("\n{:<44} {:>6} {:>9} {:>9} {:>9}\n", "milliseconds", "times", "p50", "p99", "most");
     print("last sign of life to notice of the death", times_.detected);
@@ -122,6 +164,36 @@ private:
     if (result.exit_code != 0)
       throw std::runtime_error("training failed: " + result.err);
     return last_report(scratch_);
+  }
+  arguments tls() const { return {"--tls", scratch_.path("certs/127.0.0.1")}; }
+  arguments words_of_worker() const { return arguments{"--quiet"} + tls(); }
+  arguments words_of_next(const std::deque<worker_program>& workers) const {
+    return arguments{"train",         "--resume", scratch_.path("saved"),      "--workers",
+                     joined(workers), "--report", scratch_.path("report.json")} +
+           tls();
+  }
+  static std::string joined(const std::deque<worker_program>& workers) {
+    std::string all;
+    for (const worker_program& one : workers)
+      all += (all.empty() ? "" : ",") + one.address();
+    return all;
+  }
+  /// It has died with the coordinator, and what it held with it.
+  void replace_one(std::deque<worker_program>& workers) {
+    workers.pop_front();
+    ++kills_;
+    workers.emplace_back(words_of_worker());
+  }
+  /// The last coordinator tells the losses from where it has begun.
+  bool ends_as_expected(const kind_of_run& kind) const {
+    const json report = last_report(scratch_);
+    const json& losses = reference_["losses"];
+    const auto first = report["first_step"].get<std::ptrdiff_t>();
+    for (const char* field : {"weights_sha256", "optimizer_sha256"})
+      if (report[field] != reference_[field])
+        return fail(kind, std::string("its ") + field + " is not the reference's");
+    return report["losses"] == json(std::vector<json>(losses.begin() + first, losses.end())) ||
+           fail(kind, "its losses are not the reference's");
   }
   double any(double most) { return std::uniform_real_distribution<double>(0.0, most)(random_); }
 
@@ -154,6 +226,8 @@ private:
   std::mt19937_64 random_;
   json reference_;
   int kills_ = 0;
+  int coordinators_ = 0;
+  int held_ = 0; ///< times that a run has gone on from what workers held
   times times_;
 };
 
@@ -178,10 +252,17 @@ int main(int count, char** values) {
        saving + arguments{"--schedule", "gpipe", "--snapshot-every", "3"}},
       {"1f1b, 2 workers, through the coordinator", 2, saving + arguments{"--checkpoint-via", "coordinator"}},
   };
+  const std::vector<kind_of_run> orphaned = {
+      {"1f1b, 3 workers, without coordinators", 3, saving},
+      {"zb-h1, 2 workers, without coordinators", 2, saving + arguments{"--schedule", "zb-h1"}},
+  };
   bool good = true;
   for (std::size_t turn = 0; all.kills() < wanted && good; ++turn)
-    good = all.run(kinds[turn % kinds.size()]);
-  fmt::print("\n{} worker processes killed, over TLS\n", all.kills());
+    good = all.run(kinds[turn % kinds.size()]) &&
+           (turn % 2 == 0 || all.run_without_coordinators(orphaned[turn / 2 % orphaned.size()]));
+  fmt::print("\n{} worker processes killed, over TLS, and {} coordinators; {} of those were followed from what workers "
+             "held\n",
+             all.kills(), all.coordinators(), all.held());
   all.print_times();
   return good ? 0 : 1;
 }

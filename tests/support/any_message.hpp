@@ -36,7 +36,7 @@ consteval std::size_t count_fields() {
 template <class Struct>
 auto fields_of(Struct& of) {
   constexpr std::size_t count = count_fields<std::remove_const_t<Struct>>();
-  static_assert(count <= 10);
+  static_assert(count <= 12);
   if constexpr (count == 0) {
     return std::tuple<>();
   } else if constexpr (count == 1) {
@@ -66,9 +66,15 @@ auto fields_of(Struct& of) {
   } else if constexpr (count == 9) {
     auto& [a, b, c, d, e, f, g, h, i] = of;
     return std::tie(a, b, c, d, e, f, g, h, i);
-  } else {
+  } else if constexpr (count == 10) {
     auto& [a, b, c, d, e, f, g, h, i, j] = of;
     return std::tie(a, b, c, d, e, f, g, h, i, j);
+  } else if constexpr (count == 11) {
+    auto& [a, b, c, d, e, f, g, h, i, j, k] = of;
+    return std::tie(a, b, c, d, e, f, g, h, i, j, k);
+  } else {
+    auto& [a, b, c, d, e, f, g, h, i, j, k, l] = of;
+    return std::tie(a, b, c, d, e, f, g, h, i, j, k, l);
   }
 }
 

@@ -1,0 +1,279 @@
+// Coordinators that die or freeze in the middle of a run over real processes: what workers still hold is where the run
+// goes on, and where they hold nothing, its checkpoint is. Either way it has the bits of one in which nothing happened.
+#include "tests/support/run_program.hpp"
+#include "tests/support/scratch_directory.hpp"
+#include "tests/support/small_distributed_run.hpp"
+#include "tests/support/trained_checkpoint.hpp"
+#include "tests/support/worker_program.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <csignal>
+#include <filesystem>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+using namespace troupe::test;
+using Catch::Matchers::Contains;
+using nlohmann::json;
+using troupe::scratch_directory;
+
+namespace {
+
+using arguments = std::vector<std::string>;
+using workers = std::initializer_list<worker_program*>;
+
+constexpr int steps = 2000;
+constexpr int between_checkpoints = 400;
+
+/// A run of `flags`, and what its coordinators leave behind.
+class mortal_coordinator {
+public:
+  explicit mortal_coordinator(arguments flags = {})
+      : flags_(arguments{"--layers", "2", "--steps", std::to_string(steps), "--stages", "4"} + flags) {
+    const program_result result =
+        run_program(words_of_run(scratch_, flags_ + arguments{"--schedule", "reference"})); // the last flag wins
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    expected_ = last_report(scratch_);
+  }
+
+  arguments begin(const std::string& addresses) const {
+    return words_of_shown_run(scratch_, flags_ + arguments{"--workers", addresses, "--checkpoint", saved().string(),
+                                                           "--checkpoint-every", std::to_string(between_checkpoints)});
+  }
+  arguments resume(const std::string& addresses) const {
+    return {"train", "--resume", saved().string(), "--workers", addresses, "--report", scratch_.path("report.json")};
+  }
+
+  /// Kills the coordinator once that step was shown, and waits until the workers have let go of it.
+  static void kill_after(running_program& train, int step, workers all) {
+    REQUIRE(train.wait_for_error_output("step " + std::to_string(step) + "/"));
+    train.send(SIGKILL);
+    CHECK(train.finish().exit_code == 128 + SIGKILL);
+    for (worker_program* one : all)
+      REQUIRE(one->wait_until_free());
+  }
+
+  /// Runs to the end, with the reference's bits and losses.
+  json finish(const arguments& words, std::string& said) const {
+    const program_result result = run_program(words);
+    said = result.err;
+    INFO(said);
+    REQUIRE(result.exit_code == 0);
+    const json report = last_report(scratch_);
+    CHECK(report["weights_sha256"] == expected_["weights_sha256"]);
+    CHECK(report["optimizer_sha256"] == expected_["optimizer_sha256"]);
+    const auto first = report["first_step"].get<std::ptrdiff_t>();
+    CHECK(report["losses"] == json(std::vector<json>(expected_["losses"].begin() + first, expected_["losses"].end())));
+    CHECK(newest_in(saved()) == steps);
+    return report;
+  }
+
+  std::filesystem::path saved() const { return scratch_ / "saved"; }
+  std::uint64_t newest_checkpoint() const { return newest_in(saved()); }
+  const scratch_directory& scratch() const { return scratch_; }
+  const json& expected() const { return expected_; }
+
+private:
+  scratch_directory scratch_;
+  arguments flags_;
+  json expected_;
+};
+
+} // namespace
+
+TEST_CASE("a run whose coordinator is killed goes on from the step that its workers hold, with any schedule") {
+  for (const arguments& flags : std::vector<arguments>{{},
+                                                       {"--tied-head"},
+                                                       {"--schedule", "zb-h1", "--snapshot-every", "3"},
+                                                       {"--schedule", "zb-v", "--stages", "2"}}) {
+    INFO(json(flags).dump());
+    const mortal_coordinator run(flags);
+    worker_program one;
+    worker_program two;
+    worker_program three;
+    const std::string all = addresses_of(one, two, three);
+    running_program train(run.begin(all));
+    run.kill_after(train, 600, {&one, &two, &three});
+    const std::uint64_t saved = run.newest_checkpoint();
+    std::string said;
+    const json report = run.finish(run.resume(all), said);
+    CHECK_THAT(said, Contains("the workers hold the run's state after step "));
+    CHECK(report["resumed_from"] == "workers");
+    CHECK(report["first_step"] > saved);
+    CHECK(report["first_step"] >= 590);
+    CHECK(report["returns"].empty());
+  }
+}
+
+TEST_CASE("coordinators that are killed one after another are followed from where each was") {
+  const mortal_coordinator run;
+  worker_program one;
+  worker_program two;
+  const std::string all = addresses_of(one, two);
+  {
+    running_program train(run.begin(all));
+    run.kill_after(train, 100, {&one, &two}); // before its first checkpoint
+  }
+  CHECK(run.newest_checkpoint() == 0);
+  for (int step = 300, lives = 2; step < 1700; step += 300, ++lives) {
+    running_program train(run.resume(all));
+    REQUIRE(train.wait_for_error_output("the workers hold the run's state after step "));
+    REQUIRE(train.wait_for_error_output("step " + std::to_string(step) + "/"));
+    train.send(SIGKILL);
+    CHECK(train.finish().exit_code == 128 + SIGKILL);
+    for (worker_program* worker : {&one, &two})
+      REQUIRE(worker->program().wait_for_error_output("waiting for the next", static_cast<std::size_t>(lives)));
+  }
+  std::string said;
+  CHECK(run.finish(run.resume(all), said)["first_step"] >= 1490);
+}
+
+TEST_CASE("a run that was killed before its first checkpoint goes on with its decision log alone, from the beginning") {
+  const mortal_coordinator run;
+  worker_program one({"--hold", "0"});
+  worker_program two({"--hold", "0"});
+  const std::string all = addresses_of(one, two);
+  running_program train(run.begin(all));
+  run.kill_after(train, 100, {&one, &two});
+  REQUIRE(run.newest_checkpoint() == 0);
+  std::string said;
+  const json report = run.finish(run.resume(all), said);
+  CHECK_THAT(said, Contains("the workers hold nothing of this run; the run goes on from the beginning"));
+  CHECK(report["first_step"] == 0);
+  CHECK(report["resumed_from"].is_null());
+}
+
+TEST_CASE("of a run that was killed before its first checkpoint another one is not taken for the same") {
+  const mortal_coordinator run;
+  worker_program one;
+  worker_program two;
+  const std::string all = addresses_of(one, two);
+  running_program train(run.begin(all));
+  run.kill_after(train, 100, {&one, &two});
+  REQUIRE(run.newest_checkpoint() == 0);
+  const program_result refused = run_program(run.resume(all) + arguments{"--seed", "2"});
+  CHECK(refused.exit_code == 3);
+  CHECK_THAT(refused.err, Contains("decisions.log: training.seed: found 2 in this run, expected 1 as in the log"));
+}
+
+TEST_CASE("a worker that dies with the coordinator costs nothing if others keep the same, else the run goes back") {
+  const mortal_coordinator run({"--stages", "2"});
+  for (const bool spare_dies : {false, true}) {
+    std::filesystem::remove_all(run.saved());
+    worker_program one;
+    worker_program two; // keeps nothing: the spare has rank 0's snapshots, and the first worker those of rank 1
+    worker_program spare;
+    running_program train(run.begin(addresses_of(one, two, spare)));
+    run.kill_after(train, 600, {&one, &two, &spare});
+    worker_program& victim = spare_dies ? spare : two;
+    victim.program().send(SIGKILL);
+    victim.program().finish();
+    const std::uint64_t saved = run.newest_checkpoint();
+    std::string said;
+    const json report = run.finish(run.resume(spare_dies ? addresses_of(one, two) : addresses_of(one, spare)), said);
+    CHECK(report["resumed_from"] == (spare_dies ? "checkpoint" : "workers"));
+    CHECK((report["first_step"] > saved) == !spare_dies);
+    if (spare_dies)
+      CHECK_THAT(said, Contains("the workers do not hold the state of all ranks after any later step; the run goes on "
+                                "from step-00000400"));
+  }
+}
+
+TEST_CASE("with another number of stages the run goes on from its checkpoint") {
+  const mortal_coordinator run;
+  worker_program one;
+  worker_program two;
+  const std::string all = addresses_of(one, two);
+  running_program train(run.begin(all));
+  run.kill_after(train, 600, {&one, &two});
+  const std::uint64_t saved = run.newest_checkpoint();
+  std::string said;
+  const json report = run.finish(run.resume(all) + arguments{"--stages", "3"}, said);
+  CHECK_THAT(said, Contains("the workers hold the state of this run, but cut over other ranks; the run goes on from "
+                            "step-00000"));
+  CHECK(report["first_step"] == saved);
+  CHECK(report["resumed_from"] == "checkpoint");
+}
+
+TEST_CASE("what workers hold is dropped when its time is over, or when another run begins") {
+  const mortal_coordinator run;
+  for (const bool other_run : {false, true}) {
+    std::filesystem::remove_all(run.saved());
+    const arguments hold = other_run ? arguments{} : arguments{"--hold", "0.05"};
+    worker_program one(hold);
+    worker_program two(hold);
+    const std::string all = addresses_of(one, two);
+    running_program train(run.begin(all));
+    run.kill_after(train, 600, {&one, &two});
+    if (other_run) {
+      const scratch_directory elsewhere;
+      const json other = report_of_run(elsewhere, {"--seed", "2", "--stages", "2", "--workers", all});
+      CHECK(other["weights_sha256"] ==
+            report_of_run(elsewhere, {"--seed", "2", "--schedule", "reference"})["weights_sha256"]);
+    }
+    for (worker_program* worker : {&one, &two})
+      REQUIRE(worker->program().wait_for_error_output("the snapshots that were held are dropped: "));
+    const std::uint64_t saved = run.newest_checkpoint();
+    std::string said;
+    CHECK(run.finish(run.resume(all), said)["first_step"] == saved);
+    CHECK_THAT(said, Contains("the workers hold nothing of this run; the run goes on from step-00000"));
+  }
+}
+
+TEST_CASE("a worker that holds snapshots ends at once when it is told to") {
+  const mortal_coordinator run;
+  worker_program one({"--hold", "86400"});
+  running_program train(run.begin(one.address()));
+  run.kill_after(train, 100, {&one});
+  one.program().send(SIGINT);
+  CHECK(one.program().finish().exit_code == 130);
+}
+
+TEST_CASE("a coordinator that was frozen and thaws when another one has gone on ends, and changes no bit") {
+  const mortal_coordinator run;
+  worker_program one;
+  worker_program two;
+  const std::string all = addresses_of(one, two);
+  running_program frozen(run.begin(all) + arguments{"--peer-timeout", "0.5"});
+  REQUIRE(frozen.wait_for_error_output("step 600/"));
+  frozen.send(SIGSTOP);
+  for (worker_program* worker : {&one, &two})
+    REQUIRE(worker->wait_until_free());
+  running_program next(run.resume(all));
+  REQUIRE(next.wait_for_error_output("step 800/"));
+  frozen.send(SIGCONT);
+  const program_result ended = frozen.finish();
+  CHECK(ended.exit_code == 3);
+  CHECK_THAT(ended.err, Contains("decisions.log: found the log of another process, which has gone on with this run "
+                                 "meanwhile, expected our own"));
+  const program_result result = next.finish();
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const json report = last_report(run.scratch());
+  CHECK(report["resumed_from"] == "workers");
+  std::string said;
+  CHECK(run.finish(run.resume(all), said)["first_step"] == steps); // nothing is left to be done: the same bits
+}
+
+TEST_CASE("a coordinator that was frozen and thaws when nobody else has gone on does so itself") {
+  const mortal_coordinator run;
+  worker_program one;
+  worker_program two;
+  running_program frozen(run.begin(addresses_of(one, two)) + arguments{"--peer-timeout", "0.5"});
+  REQUIRE(frozen.wait_for_error_output("step 600/"));
+  frozen.send(SIGSTOP);
+  for (worker_program* worker : {&one, &two})
+    REQUIRE(worker->wait_until_free());
+  frozen.send(SIGCONT);
+  const program_result result = frozen.finish();
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const json report = last_report(run.scratch());
+  CHECK(report["weights_sha256"] == run.expected()["weights_sha256"]);
+  CHECK(report["losses"] == run.expected()["losses"]);
+  CHECK(report["returns"].size() == 1);
+}
