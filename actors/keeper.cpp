@@ -55,8 +55,8 @@ void tell_all_again(self_pointer self) {
   for (const auto& [rank, lost] : state.lost)
     post(self, next, lost);
   for (std::uint32_t rank = 0; state.books != nullptr && rank < state.lives.size(); ++rank)
-    if (const auto kept = state.shelf.find(rank, state.books->newest_generation))
-      post(self, next, snapshot_kept{rank, kept->source_incarnation, kept->steps_done});
+    if (const auto life = state.shelf.life_of(rank, state.books->newest_generation))
+      post(self, next, snapshot_kept{rank, *life, state.books->newest_generation});
 }
 
 void introduce_scheduler(self_pointer self) {
@@ -128,7 +128,8 @@ void put(self_pointer self, const run_setup& setup, const rank_snapshot& in) {
   if (setup.spec.faults.snapshot_every == 0)
     return;
   keeper_actor_state& state = self->state;
-  state.shelf.put(std::make_shared<const rank_snapshot>(in));
+  if (const std::string problem = state.shelf.put(std::make_shared<const rank_snapshot>(in)); !problem.empty())
+    post(self, state.everyone.recorder, run_warning{problem});
   post(self, state.everyone.scheduler, snapshot_kept{in.rank, in.source_incarnation, in.steps_done});
 }
 
@@ -173,6 +174,7 @@ keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, co
                                    const observer& watcher) {
   guard(self, watcher, "the keeper");
   self->state.how = how;
+  self->state.shelf = snapshot_shelf(setup->spec.faults.snapshot_directory, setup->disk());
   self->set_down_handler([self, setup, watcher](const caf::down_msg& in) {
     const handler_scope scope(self->ctrl());
     note_death(self, *setup, watcher, in.source);

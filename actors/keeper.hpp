@@ -1,4 +1,4 @@
-// The keeper actor: watches the ranks of this process, holds their snapshots in memory, and starts them again when the
+// The keeper actor: watches the ranks of this process, holds their snapshots, and starts them again when the
 // scheduler says so. It watches the scheduler, too, holds its books, and starts it again by itself.
 #pragma once
 

@@ -65,7 +65,7 @@ struct successor_message {
 /// The observer to the keeper: end all that you keep, then yourself.
 struct dismiss_ranks {};
 
-/// Scheduler to recorder, for the user: something is wrong, and the run goes on.
+/// To the recorder, for the user: something is wrong, and the run goes on. A worker's shelf tells the worker.
 struct run_warning {
   std::string text;
 };

@@ -9,6 +9,7 @@
 #include "actors/system.hpp"
 #include "runtime/emulated_family.hpp"
 #include "runtime/emulation.hpp"
+#include "runtime/recovery/snapshot_shelf.hpp"
 #include "runtime/schedule/cost_text.hpp"
 #include "runtime/stage_cuts.hpp"
 #include "runtime/training_state.hpp"
@@ -100,6 +101,7 @@ run_report run_pipeline(const run_spec& spec, const data_source& data, const run
   const std::uint32_t threads = spec.pipeline.emulated() ? 1 : usable_processors();
   const setup_ptr setup = make_setup(spec, &data, options, threads);
   prepare_checkpoints(spec);
+  prepare_shelf(spec);
   expect_threads(threads);
   run_config config(threads);
   caf::actor_system system(config);

@@ -245,7 +245,8 @@ void compare(const std::string& what, const std::vector<channel>& ways,
   std::fflush(stdout);
 }
 
-void call(const tls_identity& identity, const ports& at) {
+/// Ends the other process, as the system waits for links that nobody closes.
+void call(const tls_identity& identity, const ports& at, pid_t other) {
   network_config config(usable_processors());
   caf::actor_system system(config);
   close_open_doors(system);
@@ -262,6 +263,7 @@ void call(const tls_identity& identity, const ports& at) {
     compare(kib < 1024 ? fmt::format("{} KiB, GB/s", kib) : fmt::format("{} MiB, GB/s", kib / 1024), ways,
             [&](const channel& way) { return gigabytes_per_second(way, values); });
   }
+  ::kill(other, SIGKILL);
 }
 
 int run(const char* folder) {
@@ -276,13 +278,11 @@ int run(const char* folder) {
   ::close(ends[1]);
   int code = 1;
   if (read_all(ends[0], at.data(), sizeof at)) {
-    call(identity, at);
+    call(identity, at, other);
     code = 0;
   }
-  ::kill(other, SIGKILL);
   ::waitpid(other, nullptr, 0);
-  std::fflush(stdout);
-  ::_exit(code); // the system would wait for links that nobody closes
+  return code;
 }
 
 } // namespace

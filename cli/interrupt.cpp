@@ -3,6 +3,7 @@
 #include "cli/exit_code.hpp"
 
 #include <algorithm>
+#include <string_view>
 #include <unistd.h>
 
 namespace troupe {
@@ -16,6 +17,14 @@ static_assert(std::atomic<int>::is_always_lock_free);
 extern "C" void on_interrupt(int) {
   if (interrupts.fetch_add(1) > 0)
     ::_exit(exit_interrupted);
+}
+
+/// The one file that is read through a mapping is the training data.
+extern "C" void on_data_lost(int) {
+  constexpr std::string_view line = "troupe: the data cannot be read any more: found their file cut short or its disk "
+                                    "failing, expected it to stay as it was when the run began\n";
+  static_cast<void>(!::write(STDERR_FILENO, line.data(), line.size()));
+  ::_exit(exit_input);
 }
 
 void handle(int number, void (*handler)(int)) {
@@ -46,6 +55,7 @@ interrupt_watch::interrupt_watch() : stack_(handler_stack_size()) {
   handle(SIGINT, on_interrupt);
   handle(SIGTERM, on_interrupt);
   handle(SIGHUP, on_interrupt);
+  handle(SIGBUS, on_data_lost);
   handle(SIGXFSZ, SIG_IGN); // a file that grows too large is then an error of the write, with a message
 }
 
@@ -53,6 +63,7 @@ interrupt_watch::~interrupt_watch() {
   handle(SIGINT, SIG_DFL);
   handle(SIGTERM, SIG_DFL);
   handle(SIGHUP, SIG_DFL);
+  handle(SIGBUS, SIG_DFL);
   handle(SIGXFSZ, SIG_DFL);
   ::sigaltstack(&former_, nullptr);
 }

@@ -76,7 +76,9 @@ constexpr auto table = std::to_array<train_flag>({
     {"--checkpoint-keep", "checkpoint.keep", "N", "Output", "newest generations that stay on disk"},
 
     {"--snapshot-every", "faults.snapshot_every", "K", "Faults",
-     "steps between snapshots in memory, from which dead ranks restart; 0: none do, and a loss ends the run"},
+     "steps between snapshots, from which dead ranks restart; 0: none do, and a loss ends the run"},
+    {"--snapshot-dir", "faults.snapshot_directory", "DIR", "Faults",
+     "where snapshots are kept while they are needed; by default in memory"},
     {"--max-restarts", "faults.max_restarts", "N", "Faults", "of one rank, before the run gives up, within"},
     {"--restart-window", "faults.restart_window", "SECONDS", "Faults", "the time in which restarts count"},
     {"--on-nan", "faults.on_nan", "RULE", "Faults",

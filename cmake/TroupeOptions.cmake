@@ -5,7 +5,8 @@ set(TROUPE_ARCH "native" CACHE STRING "The -march of every file. Machines of one
 option(TROUPE_TESTS "Build the tests" ON)
 option(TROUPE_BENCHMARKS "Build the benchmarks" ON)
 option(TROUPE_EXAMPLES "Build the examples" ON)
-# Off by default: it pays on a clean build without ccache, which does not see through precompiled headers.
+# It saves a fifth of a clean build's time, and costs more where ccache, which does not see through precompiled headers,
+# would know most files. The presets with sanitizers use it.
 option(TROUPE_PRECOMPILE "Precompile the foreign headers that many files include" OFF)
 set(TROUPE_SANITIZE "" CACHE STRING "Sanitizers to build with: empty, address;undefined or thread")
 

@@ -41,7 +41,16 @@ journal::journal(journal_setup setup) : setup_(std::move(setup)) {
   if (!setup_.options->timeline.empty())
     open_timeline(); // first, so that one that is refused leaves no trace file behind
   if (!setup_.options->trace.empty())
-    trace_.emplace(setup_.options->trace, std::max<std::uint32_t>(1, static_cast<std::uint32_t>(batches_per_step())));
+    open_trace();
+}
+
+/// A run that went back goes on with its trace, too.
+void journal::open_trace() {
+  const run_report* const before = setup_.options->before;
+  trace_.emplace(setup_.options->trace, std::max<std::uint32_t>(1, static_cast<std::uint32_t>(batches_per_step())),
+                 before == nullptr ? trace_opening::anew : trace_opening::go_on);
+  if (before != nullptr && !before->returns.empty())
+    trace_->add(before->returns.back());
 }
 
 /// Steps after the one that the run went back to are told again.

@@ -35,7 +35,8 @@ struct journal_setup {
 /// step of the timeline.
 class journal {
 public:
-  /// Opens the trace file. Throws spec_error when it cannot, or when a timeline is asked for that cannot be drawn.
+  /// Opens the trace file, or goes on with it when the run went back. Throws spec_error when it cannot, or when a
+  /// timeline is asked for that cannot be drawn.
   explicit journal(journal_setup setup);
 
   void add(const slice_batch& in);
@@ -67,6 +68,7 @@ private:
   void measure(const std::vector<slice_batch>& slices);
   double bubble_of(const std::vector<slice_batch>& slices);
   void go_on_from(const run_report& before);
+  void open_trace();
   void open_timeline();
   std::vector<stage_cost> mean_costs() const;
   void report_stages();

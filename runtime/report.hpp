@@ -45,6 +45,7 @@ struct run_return {
   std::uint64_t from_step = 0; ///< steps done and told by then
   std::uint64_t to_step = 0;   ///< steps done in the checkpoint, or where the run began
   std::string cause;
+  double noticed = 0.0; ///< seconds of the run's clock
   double seconds = 0.0; ///< from the notice until ranks were there again
 };
 

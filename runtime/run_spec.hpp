@@ -87,7 +87,8 @@ struct faults_spec {
   std::uint32_t max_restarts = 5;   ///< of a rank within the window, before the run gives up
   double restart_window_seconds = 60.0;
   nan_rule on_nan = nan_rule::stop;
-  std::string chaos; ///< faults that the run makes itself, see parse_chaos; empty: none
+  std::string snapshot_directory; ///< where snapshots are kept; empty: in memory
+  std::string chaos;              ///< faults that the run makes itself, see parse_chaos; empty: none
 
   friend bool operator==(const faults_spec&, const faults_spec&) = default;
 };

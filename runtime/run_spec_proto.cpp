@@ -90,6 +90,7 @@ void write_faults(const faults_spec& from, proto::FaultsSpec& to) {
   to.set_restart_window(from.restart_window_seconds);
   to.set_on_nan(to_word(from.on_nan, nan_words));
   to.set_chaos(from.chaos);
+  to.set_snapshot_directory(from.snapshot_directory);
 }
 
 model_spec read_model(const proto::ModelSpec& from) {
@@ -138,6 +139,7 @@ faults_spec read_faults(const proto::FaultsSpec& from) {
           .max_restarts = from.max_restarts(),
           .restart_window_seconds = from.restart_window(),
           .on_nan = to_choice<nan_rule>("faults.on_nan", from.on_nan(), nan_words),
+          .snapshot_directory = from.snapshot_directory(),
           .chaos = from.chaos()};
 }
 

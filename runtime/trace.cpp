@@ -31,22 +31,34 @@ std::string slice_event(std::uint32_t rank, const step_id& at, const action_slic
                      at.mode == pass_mode::train ? "train" : "evaluate");
 }
 
+std::string event_with_text(const char* name, std::uint32_t rank, double start, double duration,
+                            const nlohmann::json& arguments) {
+  return fmt::format(R"({{"ph":"X","pid":1,"tid":{},"ts":{:.3f},"dur":{:.3f},"name":"{}","cat":"recovery",)"
+                     R"("args":{}}})",
+                     rank, start * microseconds, duration * microseconds, name,
+                     arguments.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
 /// Of one that came to nothing just the moment.
 std::string recovery_event(const rank_recovery& one) {
-  const double duration = one.resumed > 0.0 ? one.resumed - one.noticed : 0.0;
-  const nlohmann::json arguments = {
-      {"step", one.step}, {"cause", one.cause}, {"replayed_microbatches", one.replayed_passes}};
-  return fmt::format(R"({{"ph":"X","pid":1,"tid":{},"ts":{:.3f},"dur":{:.3f},"name":"recovery","cat":"recovery",)"
-                     R"("args":{}}})",
-                     one.rank, one.noticed * microseconds, duration * microseconds,
-                     arguments.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return event_with_text("recovery", one.rank, one.noticed, one.resumed > 0.0 ? one.resumed - one.noticed : 0.0,
+                         {{"step", one.step}, {"cause", one.cause}, {"replayed_microbatches", one.replayed_passes}});
+}
+
+std::string return_event(std::uint32_t rank, const run_return& back) {
+  return event_with_text("return", rank, back.noticed, back.seconds,
+                         {{"from_step", back.from_step}, {"to_step", back.to_step}, {"cause", back.cause}});
 }
 
 } // namespace
 
-trace_writer::trace_writer(const std::filesystem::path& path, std::uint32_t ranks) : path_(path), out_(path) {
+trace_writer::trace_writer(const std::filesystem::path& path, std::uint32_t ranks, trace_opening opening)
+    : path_(path), out_(path, opening == trace_opening::anew ? std::ios::trunc : std::ios::app), ranks_(ranks),
+      first_(opening == trace_opening::anew) {
   if (!out_)
     throw_system_error(error_kind::spec, path, "create", errno);
+  if (opening == trace_opening::go_on)
+    return;
   out_ << '[';
   for (std::uint32_t rank = 0; rank < ranks; ++rank) {
     write(name_event(rank));
@@ -68,6 +80,11 @@ void trace_writer::add(const slice_batch& batch) {
 
 void trace_writer::add(const rank_recovery& recovery) {
   write(recovery_event(recovery));
+}
+
+void trace_writer::add(const run_return& back) {
+  for (std::uint32_t rank = 0; rank < ranks_; ++rank)
+    write(return_event(rank, back));
 }
 
 void trace_writer::close() {

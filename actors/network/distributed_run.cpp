@@ -121,7 +121,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
       now.resume = newest_state(spec, options.resume, written);
       now.before = &before;
       const std::uint64_t to_step = now.resume == nullptr ? 0 : now.resume->steps_done();
-      before.returns.push_back({before.first_step + before.losses.size(), to_step, lost.what(), 0.0});
+      before.returns.push_back({before.first_step + before.losses.size(), to_step, lost.what(), noticed, 0.0});
       how.on_ready = [&before, &clock, noticed] { before.returns.back().seconds = clock() - noticed; };
       how.missing = missing_rule::left_out;
       if (how.replace_all)

@@ -24,6 +24,7 @@ caf::behavior worker(caf::stateful_actor<worker_state>* self, const worker_setup
       on<rank_failed>(self, [self](const rank_failed& in) { self->state.host->rank_is_failing(in); }),
       on<failure_message>(self, [self](const failure_message& in) { self->state.host->member_failed(in); }),
       on<snapshot_here>(self, [self](const snapshot_here& in) { self->state.host->found(in); }),
+      on<run_warning>(self, [self](const run_warning& in) { self->state.host->warned(in); }),
       on<leave_run>(self, [self](const leave_run&) { self->state.host->end(); }),
   };
 }

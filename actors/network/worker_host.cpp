@@ -8,6 +8,7 @@
 #include "runtime/network/fingerprint.hpp"
 #include "runtime/network/run_limits.hpp"
 #include "runtime/part_writer.hpp"
+#include "runtime/recovery/snapshot_shelf.hpp"
 #include "runtime/run_spec.hpp"
 
 #include <fmt/format.h>
@@ -149,6 +150,7 @@ void worker_host::said_by(const caf::actor& link, const assignment& in) {
     validate(in.spec);
     if (in.checkpoints == checkpoint_route::shared && !in.spec.checkpoint.directory.empty())
       expect_shared_directory(in.spec.checkpoint.directory);
+    prepare_shelf(in.spec);
     run_->task = in;
     run_->options = {};
     open_start(in);

@@ -47,7 +47,7 @@ void worker_host::spawn_members() {
     host({.rank = rank});
   run_->here.store = system.spawn<caf::detached>(worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
   watch(caf::actor_cast<caf::actor>(run_->here.store));
-  run_->shelf = system.spawn(worker_shelf, run_->coordinator, caf::actor(self_), self);
+  run_->shelf = system.spawn(worker_shelf, run_->coordinator, caf::actor(self_), run_->setup, self);
   watch(run_->shelf);
   run_->nobody = system.spawn(nobody);
   watch(run_->nobody);

@@ -1,6 +1,7 @@
 #include "actors/network/worker_shelf.hpp"
 
 #include "actors/network/peers.hpp"
+#include "runtime/recovery/snapshot_parts.hpp"
 
 #include <fmt/format.h>
 
@@ -18,7 +19,8 @@ bool matches(const snapshot_wanted& one, const rank_snapshot& kept) {
 
 void keep(self_pointer self, std::shared_ptr<const rank_snapshot> taken) {
   worker_shelf_state& state = self->state;
-  state.shelf.put(taken);
+  if (const std::string problem = state.shelf.put(taken); !problem.empty())
+    tell(state.owner, run_warning{problem});
   say(state.coordinator, snapshot_kept{taken->rank, taken->source_incarnation, taken->steps_done});
   std::erase_if(state.wanted, [&](const snapshot_wanted& one) {
     if (!matches(one, *taken))
@@ -28,12 +30,10 @@ void keep(self_pointer self, std::shared_ptr<const rank_snapshot> taken) {
   });
 }
 
-/// Layer by layer; the layers are shared with the snapshot, and leave as the link has room.
+/// Its layers are shared with the snapshot, and leave as the link has room.
 void send(const caf::actor& link, const rank_snapshot& taken) {
-  std::size_t left = taken.layers.size() + taken.second_copy.size();
-  for (const bool second : {false, true})
-    for (const layer_snapshot& layer : second ? taken.second_copy : taken.layers)
-      say(link, snapshot_part{taken.rank, taken.source_incarnation, taken.steps_done, second, layer, --left == 0});
+  for (snapshot_part& part : parts_of(taken))
+    say(link, std::move(part));
 }
 
 void take(self_pointer self, const rank_snapshot& taken) {
@@ -45,9 +45,7 @@ void take(self_pointer self, const rank_snapshot& taken) {
 
 void take(self_pointer self, const snapshot_part& in) {
   rank_snapshot& so_far = self->state.arriving[in.rank];
-  if (so_far.source_incarnation != in.source_incarnation || so_far.steps_done != in.steps_done)
-    so_far = {.rank = in.rank, .source_incarnation = in.source_incarnation, .steps_done = in.steps_done};
-  (in.second_copy ? so_far.second_copy : so_far.layers).push_back(in.layer);
+  add_part(so_far, in);
   if (!in.last)
     return;
   keep(self, std::make_shared<const rank_snapshot>(std::move(so_far)));
@@ -78,8 +76,9 @@ void save(self_pointer self, const save_snapshot& in) {
 } // namespace
 
 caf::behavior worker_shelf(self_pointer self, const caf::actor& coordinator, const caf::actor& owner,
-                           const observer& watcher) {
+                           const setup_ptr& setup, const observer& watcher) {
   guard(self, watcher, "the worker's shelf");
+  self->state.shelf = snapshot_shelf(setup->spec.faults.snapshot_directory, setup->disk());
   self->state.coordinator = coordinator;
   self->state.owner = owner;
   return {

@@ -1,4 +1,4 @@
-// A worker's shelf: keeps snapshots of ranks in memory, mostly of ranks that live on other workers, and sends those of
+// A worker's shelf: keeps snapshots of ranks, mostly of ranks that live on other workers, and sends those of
 // its own ranks to where they are kept. For the ranks of its process it is their keeper.
 #pragma once
 
@@ -24,6 +24,6 @@ struct worker_shelf_state {
 /// Takes rank_snapshot, snapshot_part, recovery_line_message, snapshot_routes, snapshot_wanted (which it answers to
 /// `owner` with snapshot_here), send_snapshot and save_snapshot. Tells the coordinator of all that it keeps.
 caf::behavior worker_shelf(caf::stateful_actor<worker_shelf_state>* self, const caf::actor& coordinator,
-                           const caf::actor& owner, const observer& watcher);
+                           const caf::actor& owner, const setup_ptr& setup, const observer& watcher);
 
 } // namespace troupe

@@ -1,29 +1,54 @@
-// The ranks' snapshots that a keeper holds in memory: of each rank at most two, the one at the recovery line and the
-// next.
+// The newest snapshots of ranks, kept in memory or on disk.
 #pragma once
 
+#include "runtime/disk_faults.hpp"
+#include "runtime/recovery/snapshot_file.hpp"
+#include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
+#include <variant>
 
 namespace troupe {
 
 class snapshot_shelf {
 public:
-  /// Replaces one of the same rank and step. One from before the recovery line is not wanted any more.
-  void put(std::shared_ptr<const rank_snapshot> taken);
-  /// Null when it is not here.
+  /// Keeps snapshots in memory, or, when a directory is given, in files of it; see snapshot_file.
+  explicit snapshot_shelf(std::filesystem::path directory = {}, disk_faults* faults = nullptr);
+
+  /// Replaces one of the same rank and step. One from before the recovery line is not wanted any more. When the disk
+  /// refuses the snapshot is kept in memory, and the first time in a row this is what is to be said of it; else empty.
+  std::string put(std::shared_ptr<const rank_snapshot> taken);
+  /// Null when it is not here. Throws checkpoint_error when the disk has not kept what was written.
   std::shared_ptr<const rank_snapshot> find(std::uint32_t rank, std::uint64_t steps_done) const;
+  /// The incarnation of which it was taken; nothing when it is not here.
+  std::optional<incarnation> life_of(std::uint32_t rank, std::uint64_t steps_done) const;
   /// No rank restarts from fewer than so many steps done.
   void trim(std::uint64_t recovery_line);
   std::size_t size() const { return held_.size(); }
 
 private:
-  std::map<std::pair<std::uint64_t, std::uint32_t>, std::shared_ptr<const rank_snapshot>> held_; ///< steps done, rank
+  struct held_snapshot {
+    incarnation life = 1;
+    std::variant<std::shared_ptr<const rank_snapshot>, std::shared_ptr<const snapshot_file>> content;
+  };
+  held_snapshot hold(std::shared_ptr<const rank_snapshot> taken, std::string& problem);
+
+  std::filesystem::path directory_; ///< empty: in memory
+  disk_faults* faults_;
+  bool refused_ = false;                                                  ///< the disk, last time
+  std::map<std::pair<std::uint64_t, std::uint32_t>, held_snapshot> held_; ///< by steps done and rank
   std::uint64_t recovery_line_ = 0;
 };
+
+/// Makes the directory that a run's snapshots are to be kept in, if there is to be one. Throws checkpoint_error when
+/// that is not possible.
+void prepare_shelf(const run_spec& spec);
 
 } // namespace troupe

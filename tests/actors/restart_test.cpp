@@ -1,6 +1,7 @@
 // Ranks that die and live again: the result has the bits of the run in which nothing happened, and those who lived
 // computed nothing twice.
 #include "tests/support/error_text.hpp"
+#include "tests/support/failing_disk.hpp"
 #include "tests/support/failing_family.hpp"
 #include "tests/support/mortal_run.hpp"
 #include "tests/support/same_result.hpp"
@@ -12,12 +13,16 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
 
 using namespace troupe;
 using namespace troupe::test;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -128,4 +133,31 @@ TEST_CASE("a rank that dies too often ends the run with the cause and leaves a c
   std::vector<std::string> warnings;
   CHECK(checkpoint::open_latest(spec.checkpoint.directory, warnings).steps_done() == 1);
   CHECK(warnings.empty());
+}
+
+TEST_CASE("ranks restart from snapshots on disk, also while the disk refuses some of them", "[actors][restart]") {
+  const scratch_directory scratch(place_in_memory());
+  for (const std::string schedule : {"1f1b", "zb-h1", "dualpipe"}) {
+    run_spec spec = mortal_spec(schedule);
+    spec.faults.snapshot_directory = scratch.path().string();
+    spec.faults.chaos = "kill:count=6,seed=3";
+    const made_up_data data(spec);
+    for (const bool refusing : {false, true}) {
+      INFO(schedule << (refusing ? ", disk refuses" : ""));
+      failing_disk disk(ENOSPC, refusing ? 12 : std::numeric_limits<std::size_t>::max(), 5);
+      std::vector<std::string> warnings;
+      run_options options;
+      options.disk = &disk;
+      options.on_warning = [&](const std::string& text) { warnings.push_back(text); };
+      const outcome seen = unruly_run(spec, data, options, 1).play();
+      check_finished(seen, expected_of(spec, data));
+      CHECK(seen.report->recoveries.size() == 6);
+      CHECK(disk.acts() > 12);
+      CHECK(std::filesystem::is_empty(scratch.path()));
+      if (refusing)
+        CHECK_THAT(warnings.at(0), Contains("No space left on device; it is kept in memory instead"));
+      else
+        CHECK(warnings.empty());
+    }
+  }
 }

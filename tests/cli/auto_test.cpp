@@ -81,12 +81,11 @@ TEST_CASE("flags that auto has no use for, and its own with other schedules, are
 
 TEST_CASE("training with auto ends in the reference's weights, and its saved schedule can be run again") {
   const scratch_directory scratch;
-  write_bytes(scratch / "text", some_text());
   const std::string list = (scratch / "found.csv").string();
   const auto report_of = [&](const arguments& flags) {
     const std::string path = (scratch / "report.json").string();
-    const program_result result = run_program(
-        small_run() + arguments{"--layers", "4", "--data", (scratch / "text").string(), "--report", path} + flags);
+    const program_result result =
+        run_program(small_run() + arguments{"--layers", "4", "--data", text_file(scratch), "--report", path} + flags);
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
     return std::pair(json::parse(read_bytes(path)), result.err);

@@ -311,11 +311,10 @@ TEST_CASE("an output that cannot be written is refused before the run starts") {
 
 TEST_CASE("a damaged newest generation is named, and the one before it is used") {
   const scratch_directory scratch;
-  write_bytes(scratch / "text", some_text());
   copy_trained_checkpoint(scratch / "run");
   flip_a_bit(find_weights(scratch / "run" / "step-00000004"));
   const program_result result =
-      run_program({"train", "--resume", (scratch / "run").string(), "--data", (scratch / "text").string(), "--quiet"});
+      run_program({"train", "--resume", (scratch / "run").string(), "--data", text_file(scratch), "--quiet"});
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.err, StartsWith("troupe: warning: ") && Contains("step-00000004") && Contains("SHA-256"));
   CHECK_THAT(result.out, Contains("2 to 4"));

@@ -30,8 +30,7 @@ arguments run_of(const scratch_directory& scratch) {
   arguments words = small_run();
   words.erase(words.begin()); // "train"
   words = words + arguments{"--layers", "2"};
-  write_bytes(scratch / "text", some_text());
-  return words + arguments{"--data", (scratch / "text").string()};
+  return words + arguments{"--data", text_file(scratch)};
 }
 
 } // namespace

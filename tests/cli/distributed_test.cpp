@@ -22,9 +22,7 @@ namespace {
 using arguments = std::vector<std::string>;
 
 arguments words_of(const scratch_directory& scratch, const arguments& flags) {
-  write_bytes(scratch / "text", some_text());
-  return small_run() + arguments{"--data", (scratch / "text").string(), "--layers", "2", "--quiet"} +
-         flags; // four layers
+  return small_run() + arguments{"--data", text_file(scratch), "--layers", "2", "--quiet"} + flags; // four layers
 }
 
 json report_of(const scratch_directory& scratch, const arguments& flags) {

@@ -73,6 +73,7 @@ const std::vector<std::pair<std::string, std::string>> other_values = {
     {"checkpoint.every", "0"}, // more needs a directory
     {"checkpoint.keep", "5"},
     {"faults.snapshot_every", "4"},
+    {"faults.snapshot_directory", "snapshots"},
     {"faults.max_restarts", "3"},
     {"faults.restart_window", "2.5"},
     {"faults.on_nan", "skip"},

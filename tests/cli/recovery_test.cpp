@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include <csignal>
+#include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -71,7 +73,9 @@ TEST_CASE("a run whose workers are all killed at once goes back, and has the ref
   const std::string expected = hash_of_reference(scratch);
   const std::string saved = scratch.path("saved");
   for (const arguments& flags : std::vector<arguments>{{}, {"--checkpoint", saved, "--checkpoint-every", "100"}}) {
-    const json report = survive(scratch, flags + arguments{"--spawn", "2"}, 2, [](const running_program& train) {
+    const std::string trace = scratch.path("trace.json");
+    const arguments spawned{"--spawn", "2", "--trace", trace};
+    const json report = survive(scratch, flags + spawned, 2, [](const running_program& train) {
       for (const pid_t worker : children_of(train.process()))
         ::kill(worker, SIGKILL);
     });
@@ -79,6 +83,11 @@ TEST_CASE("a run whose workers are all killed at once goes back, and has the ref
     CHECK(report["losses"].size() == 2000);
     CHECK(report["validations"].empty());
     REQUIRE(report["returns"].size() == 2);
+    std::map<std::string, int> traced;
+    for (const json& event : json::parse(read_bytes(trace)))
+      ++traced[event["name"]];
+    CHECK(traced["return"] == 2 * 4); // on the track of each rank
+    CHECK(traced["0F0"] > 2000);      // the steps before the returns, too
     for (const json& one : report["returns"])
       CHECK((one["to_step"] > 0) == !flags.empty());
   }
@@ -114,6 +123,26 @@ TEST_CASE("a run over processes whose rank dies too often ends with what its wor
     const json report = last_report(scratch);
     CHECK(report["first_step"] >= 58);
     CHECK(report["weights_sha256"] == expected);
+  }
+}
+
+TEST_CASE("ranks restart from snapshots that are kept on disk, and a place that cannot keep any is named") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  const std::string places = scratch.path("snapshots");
+  const arguments killed{"--quiet", "--chaos", "kill:rank=1,step=30+kill:rank=2,step=60"};
+  for (const arguments& where : {arguments{}, arguments{"--spawn", "2"}}) {
+    arguments flags = where + killed + arguments{"--snapshot-dir", places};
+    const program_result result = run_program(long_run(scratch, flags));
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK(last_report(scratch)["weights_sha256"] == expected);
+    CHECK(last_report(scratch)["recoveries"].size() == 2);
+    CHECK(std::filesystem::is_empty(places));
+    flags.back() = scratch.write("file", "x");
+    const program_result refused = run_program(long_run(scratch, flags));
+    CHECK(refused.exit_code == 3);
+    CHECK_THAT(refused.err, Contains(scratch.path("file")));
   }
 }
 

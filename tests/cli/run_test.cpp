@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,7 @@ namespace {
 using arguments = std::vector<std::string>;
 
 arguments small_run_in(const scratch_directory& scratch) {
-  write_bytes(scratch / "text", some_text());
-  return small_run() + arguments{"--data", (scratch / "text").string()};
+  return small_run() + arguments{"--data", text_file(scratch)};
 }
 
 json report_of(const scratch_directory& scratch, const arguments& flags) {
@@ -206,6 +206,16 @@ TEST_CASE("Ctrl-C finishes the step, writes a checkpoint and exits with 130") {
   const program_result seen = run_program({"inspect", directory});
   CHECK(seen.exit_code == 0);
   CHECK_THAT(seen.out, Contains("sizes and SHA-256 are as in the manifest"));
+}
+
+TEST_CASE("a run whose data are cut short under it ends with one line that says so") {
+  const scratch_directory scratch;
+  running_program run(small_run_in(scratch) + arguments{"--steps", "1000000"});
+  REQUIRE(run.wait_for_error_output("step 1/"));
+  std::filesystem::resize_file(scratch / "text", 0);
+  const program_result result = run.finish();
+  CHECK(result.exit_code == 3);
+  CHECK_THAT(result.err, Contains("the data cannot be read any more"));
 }
 
 TEST_CASE("Ctrl-C without a checkpoint directory leaves nothing and exits with 130") {

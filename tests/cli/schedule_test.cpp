@@ -124,10 +124,9 @@ TEST_CASE("the flag --output writes the same text to a file, in place of what wa
 
 TEST_CASE("the timeline of a run has a box for each action of a step, measured above predicted") {
   const scratch_directory scratch;
-  write_bytes(scratch / "text", some_text());
   const std::string path = (scratch / "timeline.svg").string();
   const program_result result =
-      run_program(small_run() + arguments{"--data", (scratch / "text").string(), "--stages", "2", "--schedule", "zb-h1",
+      run_program(small_run() + arguments{"--data", text_file(scratch), "--stages", "2", "--schedule", "zb-h1",
                                           "--quiet", "--timeline", path});
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
@@ -141,10 +140,9 @@ TEST_CASE("the timeline of a run has a box for each action of a step, measured a
 
 TEST_CASE("a run that is resumed at its end has no step to draw, and leaves no timeline") {
   const scratch_directory scratch;
-  write_bytes(scratch / "text", some_text());
   copy_trained_checkpoint(scratch / "run");
   const program_result result =
-      run_program({"train", "--resume", (scratch / "run").string(), "--data", (scratch / "text").string(), "--quiet",
+      run_program({"train", "--resume", (scratch / "run").string(), "--data", text_file(scratch), "--quiet",
                    "--timeline", (scratch / "t.svg").string()});
   INFO(result.err);
   CHECK(result.exit_code == 0);

@@ -38,7 +38,7 @@ run_spec distinct_spec() {
                    wire_precision::bf16};
   spec.validation = {15, 17};
   spec.checkpoint = {"directory", 19, 4};
-  spec.faults = {21, 8, 1.5, nan_rule::skip, "kill"};
+  spec.faults = {21, 8, 1.5, nan_rule::skip, "snapshots", "kill"};
   return spec;
 }
 
@@ -88,7 +88,7 @@ TEST_CASE("every field can be read and set by its name") {
   for (const std::string& field : field_names())
     set_field(target, field, get_field(source, field));
   CHECK(target == source);
-  CHECK(field_names().size() == 52);
+  CHECK(field_names().size() == 53);
   CHECK(get_field(source, "pipeline.recompute") == "full");
   CHECK(get_field(source, "optimizer.minimum_learning_rate") == "0.3333333333333333");
 }

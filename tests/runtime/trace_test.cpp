@@ -58,6 +58,23 @@ TEST_CASE("a recovery is on the track of its rank, from the notice of the death 
   CHECK(events[3]["dur"] == 0.0);
 }
 
+TEST_CASE("a trace that was not closed is gone on with, and the return in between is on each track") {
+  const scratch_directory scratch;
+  const step_id step{.step = 3, .mode = pass_mode::train};
+  const action_slice slice{.what = {.stage = 0, .op = operation::forward, .microbatch = 1}, .start = 1.0, .end = 2.0};
+  trace_writer(scratch / "t.json", 2).add({.rank = 0, .at = step, .slices = {slice}});
+  trace_writer trace(scratch / "t.json", 2, trace_opening::go_on);
+  trace.add(run_return{.from_step = 9, .to_step = 3, .cause = "gone", .noticed = 2.5, .seconds = 0.5});
+  trace.add({.rank = 1, .at = step, .slices = {slice}});
+  trace.close();
+  const json events = json::parse(read_bytes(scratch / "t.json"));
+  REQUIRE(events.size() == 8);
+  CHECK(events[4]["name"] == "0F1");
+  CHECK(events[6] == json::parse(R"({"ph":"X","pid":1,"tid":1,"ts":2500000.0,"dur":500000.0,"name":"return",
+                                     "cat":"recovery","args":{"from_step":9,"to_step":3,"cause":"gone"}})"));
+  CHECK(events[7]["name"] == "0F1");
+}
+
 TEST_CASE("a trace without ranks or slices is valid JSON too") {
   const scratch_directory scratch;
   trace_writer trace(scratch / "t.json", 0);

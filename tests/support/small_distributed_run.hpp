@@ -22,9 +22,8 @@ namespace troupe::test {
 /// `troupe train` with small_run's flags and `flags`, which win. The report goes to `scratch`.
 inline std::vector<std::string> words_of_shown_run(const scratch_directory& scratch,
                                                    const std::vector<std::string>& flags) {
-  write_bytes(scratch / "text", some_text());
-  return small_run() +
-         std::vector<std::string>{"--data", scratch.path("text"), "--report", scratch.path("report.json")} + flags;
+  return small_run() + std::vector<std::string>{"--data", text_file(scratch), "--report", scratch.path("report.json")} +
+         flags;
 }
 
 /// The same without progress.

@@ -31,13 +31,20 @@ inline std::string some_text() {
   return text;
 }
 
+/// The path of a file of it. Written once: a run that reads it must not see it cut.
+inline std::string text_file(const scratch_directory& scratch) {
+  const std::filesystem::path path = scratch / "text";
+  if (!std::filesystem::exists(path))
+    write_bytes(path, some_text());
+  return path.string();
+}
+
 /// Copies a checkpoint of two generations, step-00000002 and step-00000004, to `directory`.
 inline void copy_trained_checkpoint(const std::filesystem::path& directory) {
   static const scratch_directory made;
   static const bool trained = [] {
-    write_bytes(made / "text", some_text());
     const program_result result =
-        run_program(small_run() + std::vector<std::string>{"--data", (made / "text").string(), "--checkpoint",
+        run_program(small_run() + std::vector<std::string>{"--data", text_file(made), "--checkpoint",
                                                            (made / "run").string(), "--checkpoint-every", "2"});
     if (result.exit_code != 0)
       throw std::runtime_error("training failed: " + result.err);
