@@ -1,5 +1,7 @@
-// When a run counts as stalled, so that messages may have got lost. A run that only computes for long is taken for
-// stalled now and then, too: it does no harm but the traffic, which is why the patience grows.
+// When a run counts as stalled, so that messages may have got lost. A run that only computes for long, or whose links
+// are slow, is taken for stalled now and then, too: it does no harm but the traffic, which is why the patience grows.
+// It has no upper end, and shrinks as slowly as it grew: where sending all again takes longer than the patience, the
+// links would never be through with it.
 #pragma once
 
 #include <algorithm>
@@ -18,16 +20,16 @@ public:
 
   /// Whether nothing has happened since the last look. `progress` grows with all that does.
   bool stalled_at(std::uint64_t progress) {
-    constexpr unsigned most = 5; // 16 s, or more if steps are long
+    constexpr unsigned most = 20; // six days
     const bool stalled = seen_ == progress;
-    vain_ = stalled ? std::min(vain_ + 1, most) : 0;
+    vain_ = stalled ? std::min(vain_ + 1, most) : std::max(vain_, 1U) - 1;
     seen_ = progress;
     return stalled;
   }
 
 private:
   std::uint64_t seen_ = 0;
-  unsigned vain_ = 0; ///< looks in a row that found nothing new
+  unsigned vain_ = 0; ///< looks that found nothing new, less those that did
 };
 
 } // namespace troupe

@@ -12,17 +12,25 @@ TEST_CASE("a run is stalled when nothing has happened between two looks") {
   CHECK_FALSE(watch.stalled_at(4));
 }
 
-TEST_CASE(
-    "patience is four of the longest steps, at least half a second, and grows with every look in vain up to 32 times") {
+TEST_CASE("patience is four of the longest steps, at least half a second") {
   stall_watch watch;
   CHECK(watch.patience(0.1) == 0.5);
   CHECK(watch.patience(3.0) == 12.0);
+}
+
+TEST_CASE("patience doubles with every look in vain, and halves with every other one") {
+  stall_watch watch;
   watch.stalled_at(1);
-  watch.stalled_at(1);
-  CHECK(watch.patience(0.1) == 1.0);
-  for (int look = 0; look < 20; ++look)
+  double expected = 0.5;
+  for (int look = 0; look < 10; ++look, expected *= 2.0) {
+    CHECK(watch.patience(0.1) == expected);
     watch.stalled_at(1);
-  CHECK(watch.patience(0.1) == 16.0);
-  watch.stalled_at(2);
+  }
+  for (std::uint64_t progress = 2; progress < 12; ++progress, expected /= 2.0) {
+    CHECK(watch.patience(0.1) == expected);
+    watch.stalled_at(progress);
+  }
+  CHECK(watch.patience(0.1) == 0.5);
+  watch.stalled_at(20);
   CHECK(watch.patience(0.1) == 0.5);
 }

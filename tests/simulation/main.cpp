@@ -59,6 +59,7 @@ void print(const campaign_result& result) {
       {counted::interrupts, "interrupts by the user"},
       {counted::given_up, "runs given up by max_restarts"},
       {counted::poisoned, "runs ended by poison"},
+      {counted::forgeries, "runs ended by a log that was forged"},
       {counted::lost, "messages lost"},
       {counted::duplicated, "messages doubled"},
       {counted::overtaken, "messages that overtook another one"},

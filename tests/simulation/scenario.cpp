@@ -129,11 +129,12 @@ unruliness draw_network(dice& chance, const run_spec& spec) {
   constexpr std::array lost = {0.0, 0.0, 0.0, 0.02, 0.1, 0.4};
   constexpr std::array in_order = {0.0, 0.0, 0.5, 0.95};
   // With the longer ones a step takes more than a stalled run is given.
-  constexpr std::array seconds = {1e-6, 1e-6, 5e-4, 2e-3};
+  constexpr std::array seconds = {1e-6, 1e-6, 1e-3, 1e-2};
   unruliness how{.duplicated = chance.one_of(duplicated),
                  .lost = chance.one_of(lost),
                  .in_order = chance.one_of(in_order),
-                 .seconds_per_event = chance.one_of(seconds)};
+                 .seconds_per_event = chance.one_of(seconds),
+                 .to_successors = chance.coin()};
   constexpr std::array roles = {actor_role::rank, actor_role::rank, actor_role::scheduler, actor_role::keeper,
                                 actor_role::store};
   if (one_in(chance, 4))
@@ -232,13 +233,6 @@ void draw_frailty(dice& chance, scenario& drawn) {
   drawn.network.lost = 0.0;
 }
 
-const char* name_of(strike_kind kind) {
-  constexpr std::array names = {"one rank dies",      "some ranks die",           "all ranks die",
-                                "the scheduler dies", "scheduler and a rank die", "the process dies",
-                                "the user interrupts"};
-  return names.at(static_cast<std::size_t>(kind));
-}
-
 const char* name_of(occasion when) {
   constexpr std::array names = {"the process's start",  "a snapshot is asked for",    "a snapshot is kept",
                                 "a validation opens",   "a part of a checkpoint",     "a checkpoint is over",
@@ -249,8 +243,8 @@ const char* name_of(occasion when) {
 
 std::string to_text(const strike& one) {
   if (one.when == occasion::start)
-    return fmt::format("{} at event {}", name_of(one.what), one.delay);
-  return fmt::format("{} {} events after {} ({} skipped)", name_of(one.what), one.delay, name_of(one.when),
+    return fmt::format("{} at event {}", to_text(one.what), one.delay);
+  return fmt::format("{} {} events after {} ({} skipped)", to_text(one.what), one.delay, name_of(one.when),
                      one.skipped);
 }
 
@@ -293,6 +287,7 @@ scenario draw_scenario(std::uint64_t seed) {
   draw_poison(chance, drawn);
   draw_frailty(chance, drawn);
   drawn.another_shape = chance.coin();
+  drawn.forged_log = one_in(chance, 3);
   return drawn;
 }
 
@@ -312,11 +307,19 @@ std::optional<run_spec> reshaped(const run_spec& spec, std::uint64_t seed) {
   return std::nullopt;
 }
 
+std::string to_text(strike_kind kind) {
+  constexpr std::array names = {"one rank dies",      "some ranks die",           "all ranks die",
+                                "the scheduler dies", "scheduler and a rank die", "the process dies",
+                                "the user interrupts"};
+  return names.at(static_cast<std::size_t>(kind));
+}
+
 std::string to_text(const scenario& drawn) {
   std::string text = fmt::format("seed {}\n{}", drawn.seed, spec_text(drawn.spec));
-  text += fmt::format("  network: {:g} duplicated, {:g} lost, {:g} in order, {:g} s an event, {}\n",
-                      drawn.network.duplicated, drawn.network.lost, drawn.network.in_order,
-                      drawn.network.seconds_per_event, starved_text(drawn.network));
+  text +=
+      fmt::format("  network: {:g} duplicated, {:g} lost, {:g} in order, {:g} s an event, to {}, {}\n",
+                  drawn.network.duplicated, drawn.network.lost, drawn.network.in_order, drawn.network.seconds_per_event,
+                  drawn.network.to_successors ? "successors" : "the dead as well", starved_text(drawn.network));
   for (const strike& one : drawn.strikes)
     text += fmt::format("  strike: {}\n", to_text(one));
   for (const disk_failure& one : drawn.disk_failures)
@@ -327,6 +330,8 @@ std::string to_text(const scenario& drawn) {
     text += fmt::format("  poison: {}\n", to_text(one));
   if (drawn.another_shape)
     text += "  resumed with another schedule, if one fits\n";
+  if (drawn.forged_log)
+    text += "  the decision log says something else to the next process\n";
   return text;
 }
 

@@ -60,6 +60,7 @@ struct scenario {
   std::vector<disk_failure> disk_failures;
   std::optional<std::uint64_t> crash_at_act; ///< of the disk: the process dies in the middle of it
   bool another_shape = false;                ///< a run that is resumed has another schedule, if one fits
+  bool forged_log = false;                   ///< between two processes a number in the decision log changes
 
   bool saves() const { return !spec.checkpoint.directory.empty(); }
   bool asynchronous() const { return spec.pipeline.schedule.starts_with("pipedream"); }
@@ -71,6 +72,7 @@ inline constexpr const char* disk_name = "disk";
 scenario draw_scenario(std::uint64_t seed);
 /// A synchronous pipeline that gives the same result as `spec`; nothing when no other one was found.
 std::optional<run_spec> reshaped(const run_spec& spec, std::uint64_t seed);
+std::string to_text(strike_kind kind);
 /// In some lines, for people.
 std::string to_text(const scenario& drawn);
 

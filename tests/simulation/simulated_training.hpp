@@ -47,6 +47,7 @@ private:
     std::optional<std::uint64_t> at; ///< event; nothing: its occasion is still to come
   };
 
+  run_report train_calmly(const run_spec& spec) const;
   void make_reference();
   run_options options_with(const checkpoint* from);
   process_end run_process(const checkpoint* from);
@@ -64,6 +65,7 @@ private:
   void fail(const std::string& what);
   bool failed() const { return !problem_.empty(); }
   bool prepare_next(std::optional<checkpoint>& from);
+  void forge_log(const checkpoint& from);
   std::optional<checkpoint> newest_saved();
 
   scenario drawn_;
@@ -79,7 +81,8 @@ private:
   run_report reference_;
   std::string refusal_; ///< how the reference ends, if that is an error
 
-  bool over_ = false; ///< nothing can follow
+  bool over_ = false;                        ///< nothing can follow
+  std::optional<std::uint64_t> forged_step_; ///< of which the log says what was not
   std::uint32_t processes_ = 0;
   std::uint64_t first_step_ = 0; ///< of the process
   outcome seen_;

@@ -26,6 +26,7 @@ enum class counted : std::uint8_t {
   reshaped,
   given_up,
   poisoned,
+  forgeries,
   stale,
   end_
 };

@@ -79,6 +79,7 @@ private:
   void note_sent(const send_again& in);
   void note_sent(const checkpoint_committed& in);
   void note_sent(const checkpoint_failed& in);
+  void note_closed(const step_closed& in);
   void expect_logged(const step_decision& in);
   void expect_on_disk(const checkpoint_committed& in);
 
@@ -109,6 +110,7 @@ private:
   std::uint64_t stalls_ = 0;
   std::uint64_t newest_opened_ = 0; ///< steps done at its boundary
   std::uint64_t line_ = 0;
+  bool over_ = false; ///< the scheduler has ended the run
   std::uint64_t steps_done_ = 0;
   std::set<step_id> decided_;
   std::set<step_id> closed_;

@@ -254,7 +254,22 @@ void unruly_run::deliver(std::size_t place) {
   if (fate == bag_fate::lost)
     ++lost_;
   else
-    one.target->enqueue(nullptr, caf::make_message_id(), one.what, system_.dummy_execution_unit());
+    receiver_of(one)->enqueue(nullptr, caf::make_message_id(), one.what, system_.dummy_execution_unit());
+}
+
+/// Nobody is heard of before it has begun.
+caf::strong_actor_ptr unruly_run::receiver_of(const message& one) const {
+  if (how_.to_successors && one.to.role == actor_role::rank) {
+    const stage_actor_state* const rank = state_of_rank(one.to.rank);
+    if (rank != nullptr && rank->runner)
+      return caf::actor_cast<caf::strong_actor_ptr>(everyone_.ranks[one.to.rank]);
+  }
+  if (how_.to_successors && one.to.role == actor_role::scheduler) {
+    const scheduler_actor_state* const next = state_of_scheduler();
+    if (next != nullptr && next->everyone != nullptr)
+      return caf::actor_cast<caf::strong_actor_ptr>(everyone_.scheduler);
+  }
+  return one.target;
 }
 
 bag_fate unruly_run::fate_of(const message& one) {

@@ -75,9 +75,12 @@ public:
 /// How the network, and the order in which actors get their turn, behave. Shares are of messages or events.
 struct unruliness {
   double duplicated = 0.1;
-  double lost = 0.0;                      ///< when nothing is left to happen, virtual time goes on
-  double in_order = 0.0;                  ///< of the events: what has waited longest happens
-  double seconds_per_event = 1e-6;        ///< of virtual time
+  double lost = 0.0;               ///< when nothing is left to happen, virtual time goes on
+  double in_order = 0.0;           ///< of the events: what has waited longest happens
+  double seconds_per_event = 1e-6; ///< of virtual time
+  /// A message reaches whoever plays its receiver by then, as over a network; else who did when it was sent, and with
+  /// that one's death it is lost.
+  bool to_successors = false;
   std::optional<actor_name> starved = {}; ///< gets its turn, and its messages, rarely; `life` does not matter
 };
 
@@ -135,6 +138,7 @@ private:
   void settle(const caf::resumable* ran);
   void deliver(std::size_t place);
   bag_fate fate_of(const message& one);
+  caf::strong_actor_ptr receiver_of(const message& one) const;
   actor_name name_of(const caf::resumable* job) const;
   void put(const caf::strong_actor_ptr& target, const actor_name& to, caf::message what);
   std::shared_ptr<const company> relayed(const company& all);
