@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <ranges>
 #include <set>
 #include <span>
 #include <string>
@@ -42,9 +43,9 @@ std::optional<std::uint64_t> newest_whole(const std::vector<held_snapshot>& held
   std::map<std::uint64_t, std::set<std::uint32_t>> kept;
   for (const held_snapshot& one : held)
     kept[one.steps_done].insert(one.rank);
-  for (auto one = kept.rbegin(); one != kept.rend(); ++one)
-    if (one->first > bounds.after && one->first <= bounds.most && one->second.size() == ranks)
-      return one->first;
+  for (const auto& [steps_done, whose] : std::views::reverse(kept))
+    if (steps_done > bounds.after && steps_done <= bounds.most && whose.size() == ranks)
+      return steps_done;
   return std::nullopt;
 }
 
