@@ -44,8 +44,10 @@ step_coordinator::step_coordinator(coordinator_setup setup)
   for (std::uint32_t rank = 0; rank < books_.lives.size(); ++rank)
     rewind(rank);
   for (const begun_step& step : books_.history)
-    if (!step.closed)
+    if (!step.closed) {
       gather(step);
+      open_.back().stalled = true; // its predecessor's death is in how long it takes
+    }
 }
 
 void step_coordinator::expect_rank(std::uint32_t rank) const {

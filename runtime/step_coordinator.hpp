@@ -118,7 +118,7 @@ private:
     std::map<std::uint32_t, std::vector<double>> squares; ///< by stage
     std::vector<poison_sighting> sightings;
     std::vector<bool> reported; ///< by rank
-    bool stalled = false;       ///< everybody was asked to send again meanwhile
+    bool stalled = false;       ///< everybody was asked to send again meanwhile, or the scheduler died
   };
 
   void expect_rank(std::uint32_t rank) const;

@@ -14,13 +14,15 @@ public:
   /// Seconds to the next look. `longest_step`: seconds of the longest step so far.
   double patience(double longest_step) const {
     constexpr double shortest = 0.5;
+    constexpr double longest = 3600.0; // or more if steps are long
     constexpr double steps = 4.0;
-    return std::max(shortest, steps * longest_step) * static_cast<double>(std::uint64_t{1} << vain_);
+    const double least = std::max(shortest, steps * longest_step);
+    return std::min(least * static_cast<double>(std::uint64_t{1} << vain_), std::max(least, longest));
   }
 
   /// Whether nothing has happened since the last look. `progress` grows with all that does.
   bool stalled_at(std::uint64_t progress) {
-    constexpr unsigned most = 20; // six days
+    constexpr unsigned most = 20; // beyond the longest patience
     const bool stalled = seen_ == progress;
     vain_ = stalled ? std::min(vain_ + 1, most) : std::max(vain_, 1U) - 1;
     seen_ = progress;

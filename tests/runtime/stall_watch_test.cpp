@@ -33,4 +33,8 @@ TEST_CASE("patience doubles with every look in vain, and halves with every other
   CHECK(watch.patience(0.1) == 0.5);
   watch.stalled_at(20);
   CHECK(watch.patience(0.1) == 0.5);
+  for (int look = 0; look < 100; ++look)
+    watch.stalled_at(20);
+  CHECK(watch.patience(0.1) == 3600.0);
+  CHECK(watch.patience(1000.0) == 4000.0);
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <typeinfo>
@@ -24,20 +25,27 @@ class played_run {
 public:
   explicit played_run(const run_spec& spec)
       : spec_(spec), pipeline_(make_plan(spec_, find_family(spec_.model.family))), data_(spec_),
-        coordinator_({&spec_, &pipeline_, &data_, 0, [this] { return now; }}) {
+        coordinator_(std::in_place, setup_with(nullptr)) {
     for (std::uint32_t rank = 0; rank < 2; ++rank)
       say(rank_ready{.rank = rank, .credit = {100, 100}});
   }
 
   template <class Message>
   void say(const Message& message) {
-    std::ranges::move(coordinator_.accept(message), std::back_inserter(said_));
+    std::ranges::move(coordinator_->accept(message), std::back_inserter(said_));
   }
 
-  void say_all_again() { std::ranges::move(coordinator_.send_all_again(), std::back_inserter(said_)); }
+  /// Another scheduler follows this one, and has heard of both ranks.
+  void follow() {
+    coordinator_.emplace(setup_with(coordinator_->changed_books()));
+    for (std::uint32_t rank = 0; rank < 2; ++rank)
+      say(rank_ready{.rank = rank, .credit = {100, 100}});
+  }
+
+  void say_all_again() { std::ranges::move(coordinator_->send_all_again(), std::back_inserter(said_)); }
   void forget() { said_.clear(); }
-  double longest_step_seconds() const { return coordinator_.longest_step_seconds(); }
-  std::uint64_t progress() const { return coordinator_.progress(); }
+  double longest_step_seconds() const { return coordinator_->longest_step_seconds(); }
+  std::uint64_t progress() const { return coordinator_->progress(); }
 
   std::vector<rank_order> orders() const {
     std::vector<rank_order> found;
@@ -80,10 +88,14 @@ public:
   double now = 0.0;
 
 private:
+  coordinator_setup setup_with(std::shared_ptr<const scheduler_books> books) {
+    return {&spec_, &pipeline_, &data_, 0, [this] { return now; }, std::move(books)};
+  }
+
   run_spec spec_;
   plan pipeline_;
   made_up_data data_;
-  step_coordinator coordinator_;
+  std::optional<step_coordinator> coordinator_;
   coordinator_outputs said_;
 };
 
@@ -298,4 +310,13 @@ TEST_CASE("what a rank has used is what it said last of it, in whatever order th
     run.say(digest_report{.rank = rank, .source_incarnation = 1, .layers = {}, .second_copy = {}});
   REQUIRE(run.last<run_closed>());
   CHECK(run.last<run_closed>()->usage[0].forward_passes == 8);
+}
+
+TEST_CASE("a step in which the scheduler died is no measure of how long steps take") {
+  played_run run(two_ranks());
+  run.follow();
+  run.now = 20.0;
+  run.work_through(0);
+  REQUIRE(run.decision_on(0));
+  CHECK(run.longest_step_seconds() == 0.0);
 }

@@ -288,6 +288,8 @@ scenario draw_scenario(std::uint64_t seed) {
   draw_frailty(chance, drawn);
   drawn.another_shape = chance.coin();
   drawn.forged_log = one_in(chance, 3);
+  if (drawn.spec.faults.snapshot_every != 0 && one_in(chance, 5))
+    drawn.spec.faults.snapshot_directory = shelf_name;
   return drawn;
 }
 

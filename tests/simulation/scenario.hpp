@@ -68,6 +68,8 @@ struct scenario {
 
 /// What the checkpoint directory of every scenario is called.
 inline constexpr const char* disk_name = "disk";
+/// And the directory of the snapshots of those that do not keep them in memory.
+inline constexpr const char* shelf_name = "shelf";
 
 scenario draw_scenario(std::uint64_t seed);
 /// A synchronous pipeline that gives the same result as `spec`; nothing when no other one was found.

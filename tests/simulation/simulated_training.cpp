@@ -3,6 +3,7 @@
 #include "model/error.hpp"
 #include "runtime/one_thread_trainer.hpp"
 #include "runtime/recovery/decision_log.hpp"
+#include "runtime/recovery/snapshot_shelf.hpp"
 #include "runtime/reference_trainer.hpp"
 
 #include <fmt/format.h>
@@ -54,6 +55,7 @@ void simulated_training::make_reference() {
 
 seed_result simulated_training::run() {
   fs::remove_all(disk_name);
+  prepare_shelf(drawn_.spec);
   log_.say("{}", to_text(drawn_));
   make_reference();
   std::optional<checkpoint> from;

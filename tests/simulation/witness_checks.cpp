@@ -228,7 +228,7 @@ void witness::check_line(std::uint64_t line) {
   if (keeper == nullptr || line == run_->setup().first_step())
     return;
   for (std::uint32_t rank = 0; rank < heard_.size(); ++rank)
-    expect(keeper->shelf.find(rank, line) != nullptr,
+    expect(keeper->shelf.life_of(rank, line).has_value(),
            fmt::format("the keeper has all snapshots at the recovery line {}: found none of rank {}", line, rank));
 }
 
