@@ -37,6 +37,7 @@ using arguments = std::vector<std::string>;
 
 constexpr int steps = 2000;
 constexpr double longest_pause = 0.6; ///< seconds between two strikes
+constexpr double longest_life = 2.0;  ///< of a coordinator that is killed, the seconds of its start among them
 constexpr double longest_run = 120.0; ///< seconds; beyond, it hangs
 
 struct kind_of_run {
@@ -120,7 +121,7 @@ public:
     for (bool begun = false;; begun = begun || std::filesystem::exists(scratch_ / "saved" / "decisions.log")) {
       running_program train(begun ? words_of_next(workers)
                                   : words(kind.flags + arguments{"--workers", joined(workers)} + tls()));
-      std::this_thread::sleep_for(std::chrono::duration<double>(any(longest_pause)));
+      std::this_thread::sleep_for(std::chrono::duration<double>(any(longest_life)));
       const bool over = now() - began > longest_run || train.has_ended();
       if (!over)
         train.send(SIGKILL);
@@ -208,10 +209,14 @@ private:
   }
 
   void note(const json& report) {
+    const auto add = [](std::vector<double>& to, const json& value) {
+      if (!value.is_null()) // it died again before
+        to.push_back(value);
+    };
     for (const json& one : report["recoveries"]) {
-      times_.detected.push_back(one["detected_ms"]);
-      times_.resumed.push_back(one["resumed_ms"]);
-      times_.caught_up.push_back(one["caught_up_ms"]);
+      add(times_.detected, one["detected_ms"]);
+      add(times_.resumed, one["resumed_ms"]);
+      add(times_.caught_up, one["caught_up_ms"]);
     }
     for (const json& one : report["returns"])
       times_.returned.push_back(1e3 * one["seconds"].get<double>());
