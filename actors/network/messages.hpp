@@ -5,6 +5,7 @@
 #include "actors/interfaces.hpp"
 #include "runtime/network/placement.hpp"
 #include "runtime/network_address.hpp"
+#include "runtime/recovery/snapshot_shelf.hpp"
 #include "runtime/wire/control.hpp"
 #include "runtime/wire/frame_reader.hpp"
 
@@ -136,7 +137,7 @@ struct hand_over {};
 
 /// Shelf to its worker: all of it.
 struct shelf_content {
-  std::vector<std::shared_ptr<const rank_snapshot>> snapshots;
+  snapshot_shelf shelf;
 };
 
 /// Worker to itself, later: nobody has come for what is held under this number.

@@ -120,7 +120,7 @@ private:
 
   // What is held of a run whose coordinator was lost (worker_host_holding.cpp)
   bool may_hold() const;
-  std::vector<std::shared_ptr<const rank_snapshot>> take_held(const assignment& in);
+  snapshot_shelf take_held(const assignment& in);
   void host_from_held(const restart_order& order, const std::shared_ptr<const rank_snapshot>& from);
   void drop_held(const std::string& why);
 
@@ -144,7 +144,7 @@ private:
   struct held_run {
     run_id id{};
     state_key key;
-    std::vector<std::shared_ptr<const rank_snapshot>> snapshots;
+    snapshot_shelf shelf;
     std::uint64_t number = 0;
     bool time_is_over = false; ///< while a coordinator was deciding whether it wants them
   };

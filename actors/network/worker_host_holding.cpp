@@ -22,11 +22,11 @@ void worker_host::hold(const shelf_content& in) {
     return;
   run_->handing_over = false;
   caf::anon_send_exit(run_->shelf, caf::exit_reason::user_shutdown);
-  if (in.snapshots.empty())
+  if (in.shelf.size() == 0)
     return;
-  held_ = held_run{run_->id, run_->task->key, in.snapshots, ++holdings_};
+  held_ = held_run{run_->id, run_->task->key, in.shelf, ++holdings_};
   note(fmt::format("run {}: {} snapshots are held for {:g} s, for a coordinator that goes on with it",
-                   short_name(run_->id), held_->snapshots.size(), setup_.hold));
+                   short_name(run_->id), held_->shelf.size(), setup_.hold));
   const auto later = std::chrono::duration<double>(setup_.hold);
   self_->delayed_send(self_, std::chrono::duration_cast<std::chrono::nanoseconds>(later), holding_over{holdings_});
 }
@@ -57,21 +57,20 @@ void worker_host::said_by(const caf::actor& link, const held_request& in) {
   else if (held_)
     answer.what = holding::some;
   if (answer.what == holding::some)
-    for (const auto& one : held_->snapshots)
-      answer.snapshots.push_back({one->rank, one->steps_done});
+    answer.snapshots = held_->shelf.content();
   say(link, std::move(answer));
 }
 
 /// What the run that begins can use of it; the rest is dropped.
-std::vector<std::shared_ptr<const rank_snapshot>> worker_host::take_held(const assignment& in) {
+snapshot_shelf worker_host::take_held(const assignment& in) {
   if (!held_)
-    return {};
+    return snapshot_shelf();
   if (!in.from_held || held_->key != in.key) {
     drop_held(fmt::format("run {} begins", short_name(in.run)));
-    return {};
+    return snapshot_shelf();
   }
-  std::vector<std::shared_ptr<const rank_snapshot>> taken = std::exchange(held_, std::nullopt)->snapshots;
-  std::erase_if(taken, [&](const auto& one) { return one->steps_done != in.steps_done; });
+  snapshot_shelf taken = std::exchange(held_, std::nullopt)->shelf;
+  taken.keep_only(in.steps_done);
   return taken;
 }
 

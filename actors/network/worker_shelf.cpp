@@ -76,14 +76,12 @@ void save(self_pointer self, const save_snapshot& in) {
 } // namespace
 
 caf::behavior worker_shelf(self_pointer self, const caf::actor& coordinator, const caf::actor& owner,
-                           const std::vector<std::shared_ptr<const rank_snapshot>>& held, const setup_ptr& setup,
-                           const observer& watcher) {
+                           const snapshot_shelf& held, const setup_ptr& setup, const observer& watcher) {
   guard(self, watcher, "the worker's shelf");
-  self->state.shelf = snapshot_shelf(setup->spec.faults.snapshot_directory, setup->disk());
+  self->state.shelf = held;
+  self->state.shelf.keep_in(setup->spec.faults.snapshot_directory, setup->disk());
   self->state.coordinator = coordinator;
   self->state.owner = owner;
-  for (const auto& one : held)
-    self->state.shelf.put(one);
   return {
       on<snapshot_routes>(self, [self](const snapshot_routes& in) { self->state.replicas = in.replicas; }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { take(self, in); }),
@@ -94,8 +92,7 @@ caf::behavior worker_shelf(self_pointer self, const caf::actor& coordinator, con
                           if (const auto kept = self->state.shelf.find(in.rank, in.steps_done))
                             send(in.link, *kept);
                         }),
-      on<hand_over>(self,
-                    [self](const hand_over&) { tell(self->state.owner, shelf_content{self->state.shelf.all()}); }),
+      on<hand_over>(self, [self](const hand_over&) { tell(self->state.owner, shelf_content{self->state.shelf}); }),
       on<save_snapshot>(self, [self](const save_snapshot& in) { save(self, in); }),
       on<recovery_line_message>(self,
                                 [self](const recovery_line_message& in) { self->state.shelf.trim(in.steps_done); }),

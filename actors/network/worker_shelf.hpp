@@ -25,7 +25,7 @@ struct worker_shelf_state {
 /// `owner` with snapshot_here), send_snapshot, save_snapshot and hand_over. Tells the coordinator of all that it keeps.
 /// `held`: what it begins with.
 caf::behavior worker_shelf(caf::stateful_actor<worker_shelf_state>* self, const caf::actor& coordinator,
-                           const caf::actor& owner, const std::vector<std::shared_ptr<const rank_snapshot>>& held,
-                           const setup_ptr& setup, const observer& watcher);
+                           const caf::actor& owner, const snapshot_shelf& held, const setup_ptr& setup,
+                           const observer& watcher);
 
 } // namespace troupe

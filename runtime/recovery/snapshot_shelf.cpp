@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 
 namespace troupe {
 
@@ -22,7 +21,7 @@ std::string snapshot_shelf::put(std::shared_ptr<const rank_snapshot> taken) {
   return again ? std::string() : problem;
 }
 
-snapshot_shelf::held_snapshot snapshot_shelf::hold(std::shared_ptr<const rank_snapshot> taken, std::string& problem) {
+snapshot_shelf::entry snapshot_shelf::hold(std::shared_ptr<const rank_snapshot> taken, std::string& problem) {
   const incarnation life = taken->source_incarnation;
   if (!directory_.empty())
     try {
@@ -47,10 +46,19 @@ std::optional<incarnation> snapshot_shelf::life_of(std::uint32_t rank, std::uint
   return found == held_.end() ? std::nullopt : std::optional(found->second.life);
 }
 
-std::vector<std::shared_ptr<const rank_snapshot>> snapshot_shelf::all() const {
-  std::vector<std::shared_ptr<const rank_snapshot>> found;
-  std::ranges::transform(held_, std::back_inserter(found),
-                         [this](const auto& one) { return find(one.first.second, one.first.first); });
+void snapshot_shelf::keep_only(std::uint64_t steps_done) {
+  std::erase_if(held_, [&](const auto& one) { return one.first.first != steps_done; });
+}
+
+void snapshot_shelf::keep_in(std::filesystem::path directory, disk_faults* faults) {
+  directory_ = std::move(directory);
+  faults_ = faults;
+}
+
+std::vector<held_snapshot> snapshot_shelf::content() const {
+  std::vector<held_snapshot> found;
+  for (const auto& [place, one] : held_)
+    found.push_back({.rank = place.second, .steps_done = place.first});
   return found;
 }
 

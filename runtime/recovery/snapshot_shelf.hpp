@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/disk_faults.hpp"
+#include "runtime/recovery/held_state.hpp"
 #include "runtime/recovery/snapshot_file.hpp"
 #include "runtime/run_spec.hpp"
 #include "runtime/traffic.hpp"
@@ -18,6 +19,7 @@
 
 namespace troupe {
 
+/// A copy has the same snapshots, and nothing is copied but where they are.
 class snapshot_shelf {
 public:
   /// Keeps snapshots in memory, or, when a directory is given, in files of it; see snapshot_file.
@@ -32,21 +34,25 @@ public:
   std::optional<incarnation> life_of(std::uint32_t rank, std::uint64_t steps_done) const;
   /// No rank restarts from fewer than so many steps done.
   void trim(std::uint64_t recovery_line);
-  /// By steps done and rank.
-  std::vector<std::shared_ptr<const rank_snapshot>> all() const;
+  /// All but those of so many steps done are not wanted any more.
+  void keep_only(std::uint64_t steps_done);
+  /// From now on; what is here stays where it is.
+  void keep_in(std::filesystem::path directory, disk_faults* faults = nullptr);
+  /// What is here, by steps done and rank.
+  std::vector<held_snapshot> content() const;
   std::size_t size() const { return held_.size(); }
 
 private:
-  struct held_snapshot {
+  struct entry {
     incarnation life = 1;
     std::variant<std::shared_ptr<const rank_snapshot>, std::shared_ptr<const snapshot_file>> content;
   };
-  held_snapshot hold(std::shared_ptr<const rank_snapshot> taken, std::string& problem);
+  entry hold(std::shared_ptr<const rank_snapshot> taken, std::string& problem);
 
   std::filesystem::path directory_; ///< empty: in memory
   disk_faults* faults_;
-  bool refused_ = false;                                                  ///< the disk, last time
-  std::map<std::pair<std::uint64_t, std::uint32_t>, held_snapshot> held_; ///< by steps done and rank
+  bool refused_ = false;                                          ///< the disk, last time
+  std::map<std::pair<std::uint64_t, std::uint32_t>, entry> held_; ///< by steps done and rank
   std::uint64_t recovery_line_ = 0;
 };
 

@@ -94,6 +94,7 @@ void wait_until_it_goes_on(running_program& train) {
 TEST_CASE("a run whose coordinator is killed goes on from the step that its workers hold, with any schedule") {
   for (const arguments& flags : std::vector<arguments>{{},
                                                        {"--tied-head"},
+                                                       {"--snapshot-dir", troupe::place_in_memory().string()},
                                                        {"--schedule", "zb-h1", "--snapshot-every", "3"},
                                                        {"--schedule", "zb-v", "--stages", "2"}}) {
     INFO(json(flags).dump());

@@ -14,6 +14,8 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -107,6 +109,26 @@ TEST_CASE("a shelf gives back what it was given, bit for bit, in memory and on d
   CHECK(shelf.find(0, 7) == nullptr);
   shelf.put(taken(0, 7));
   CHECK(shelf.find(0, 7) == nullptr);
+}
+
+TEST_CASE("a shelf that is handed over keeps what it has where it is, and the next ones elsewhere") {
+  const scratch_directory first;
+  const scratch_directory second;
+  std::optional<snapshot_shelf> former(first.path());
+  former->put(taken(0, 7));
+  former->put(taken(1, 7));
+  former->put(taken(1, 8));
+  snapshot_shelf shelf = *former;
+  former.reset();
+  CHECK(shelf.content() == std::vector<held_snapshot>{{0, 7}, {1, 7}, {1, 8}});
+  shelf.keep_only(7);
+  CHECK(shelf.content() == std::vector<held_snapshot>{{0, 7}, {1, 7}});
+  shelf.keep_in(second.path());
+  shelf.put(taken(1, 8));
+  CHECK_NOTHROW(unnamed_file_of(first.path()));
+  CHECK_NOTHROW(unnamed_file_of(second.path()));
+  check_same(*shelf.find(1, 7), *taken(1, 7));
+  check_same(*shelf.find(1, 8), *taken(1, 8));
 }
 
 TEST_CASE("what the disk refuses stays in memory, and that is said once") {
