@@ -130,7 +130,10 @@ TEST_CASE("a poisoned step is skipped by every schedule as by the reference, and
     const run_spec spec = poisoned_spec();
     const run_report reference = run(run_reference, spec, family);
     CHECK(skips_of(reference) == one.skips);
+    std::size_t number = 0;
     for (const pipeline_choice& choice : pipelines()) {
+      if (sanitized && number++ % 4 != 0)
+        continue;
       INFO(choice.schedule << ", " << choice.stages << " ranks, skipped step " << one.skips.front().step);
       run_spec there = with(spec, choice);
       const run_report found = run(run_pipeline, there, family);

@@ -50,7 +50,10 @@ TEST_CASE("a state is the same run's when all that decides its result is the sam
 
 TEST_CASE("a state is of use where each rank holds the same layers") {
   const state_key expected = key_with("", "");
-  const state_key other = key_with("pipeline.stages", "3");
+  const auto& [field, value] = GENERATE(table<std::string, std::string>(
+      {{"pipeline.stages", "3"}, {"pipeline.partition", "1,5"}, {"pipeline.partition", "5,1"}}));
+  INFO(field << " " << value);
+  const state_key other = key_with(field, value);
   CHECK(other.result == expected.result);
   CHECK(other.shape != expected.shape);
 }
