@@ -19,6 +19,7 @@ public:
   appended_file(std::filesystem::path path, std::uint64_t size, error_kind kind, disk_faults* faults = nullptr);
 
   std::uint64_t size() const { return size_; }
+  const file_descriptor& descriptor() const { return descriptor_; }
   /// Returns once the disk has all of `bytes`. When it throws, none of them are in the file, and a later call may
   /// succeed. A file that has lost its name is an error, since nobody would find what is appended.
   void append(std::span<const std::byte> bytes);

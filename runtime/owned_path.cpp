@@ -13,6 +13,13 @@ void owned_path::take(const std::filesystem::path& path, error_kind kind) {
   ours_ = std::make_unique<file_descriptor>(number);
 }
 
+void owned_path::take(const file_descriptor& file, const std::filesystem::path& path, error_kind kind) {
+  const int number = ::fcntl(file.number(), F_DUPFD_CLOEXEC, 0);
+  if (number < 0)
+    throw_system_error(kind, path, "hold on to", errno);
+  ours_ = std::make_unique<file_descriptor>(number);
+}
+
 bool owned_path::lost_to_another(const std::filesystem::path& path) const {
   struct stat here = {};
   struct stat ours = {};

@@ -15,6 +15,8 @@ class owned_path {
 public:
   /// What is at `path` now is ours. Throws when it cannot be opened.
   void take(const std::filesystem::path& path, error_kind kind);
+  /// The same of an open file, which came to be at `path`.
+  void take(const file_descriptor& file, const std::filesystem::path& path, error_kind kind);
   /// Whether another process has put its own in place of ours. Where there is nothing, or we have taken nothing yet,
   /// nobody has.
   bool lost_to_another(const std::filesystem::path& path) const;

@@ -31,6 +31,8 @@ public:
   const std::filesystem::path& path() const { return path_; }
   /// What is in it, ascending; read from disk.
   std::vector<logged_decision> decisions() const;
+  /// The file that is written, whatever its name names by now.
+  const file_descriptor& file() const { return file_->descriptor(); }
   /// Returns once the disk has it. It must be later than the last one.
   void append(const logged_decision& one);
   /// The same content in another file of the same name: who had opened it before finds it replaced.

@@ -57,7 +57,7 @@ run_log::run_log(const run_spec& spec, const std::string& versions, log_start st
       log_(begun(directory_, start, *ours_), spec, versions, warnings, faults) {
   if (const std::string refused = attempt([&] { log_.take_over(); }); !refused.empty())
     warnings.push_back(refused);
-  ours_->take(log_.path(), error_kind::checkpoint);
+  take();
   for (const logged_decision& one : log_.decisions()) {
     newest_ = one.at;
     if (one.at.step >= first_step)
@@ -108,16 +108,22 @@ void run_log::expect_same(const logged_decision& found, const logged_decision& e
                                        found.skipped, expected.skipped));
 }
 
+/// After the log was written anew, and also when the disk has refused a part of that: the file may be in place by then.
+void run_log::take() {
+  ours_->take(log_.file(), log_.path(), error_kind::checkpoint);
+}
+
 std::string run_log::note_checkpoint() {
   expect_own_log(log_.path(), *ours_);
-  return attempt([&] {
+  const std::string refused = attempt([&] {
     const std::vector<std::uint64_t> steps = list_generations(directory_).steps;
     if (steps.empty() || steps.back() <= oldest_)
       return;
     log_.drop_before(steps.back());
-    ours_->take(log_.path(), error_kind::checkpoint);
     oldest_ = steps.back();
   });
+  take();
+  return refused;
 }
 
 void expect_own_log(const fs::path& log, const owned_path& ours) {

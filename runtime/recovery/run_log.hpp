@@ -39,6 +39,7 @@ public:
   std::string note_checkpoint();
 
 private:
+  void take();
   void expect_same(const logged_decision& found, const logged_decision& expected) const;
   template <class Act>
   std::string attempt(const Act& act);

@@ -1,12 +1,18 @@
 // A run and its decision log, when it does steps that were done before.
+#include "runtime/generation.hpp"
 #include "runtime/recovery/run_log.hpp"
 #include "tests/support/error_text.hpp"
+#include "tests/support/failing_disk.hpp"
 #include "tests/support/scratch_directory.hpp"
 #include "tests/support/tiny_run.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -119,6 +125,24 @@ TEST_CASE("a log that another process goes on with is written by that one alone"
   CHECK_THAT(error_text<checkpoint_error>([&] { before.note_checkpoint(); }), EndsWith(refusal));
   CHECK(after.note(step(2)).empty());
   CHECK(run.steps() == steps{0, 1, 2});
+}
+
+TEST_CASE("whatever the disk refuses while the log is written anew, it stays the process's own") {
+  std::size_t refused = 0;
+  for (bool failed = true; failed; ++refused) {
+    logged_run run;
+    std::filesystem::create_directories(std::filesystem::path(run.spec.checkpoint.directory) / generation_name(1));
+    run.open(log_start::anew);
+    failing_disk disk(ENOSPC, 1 + refused);
+    run_log log(run.spec, {}, log_start::go_on, 0, std::make_shared<owned_path>(), run.warnings, &disk);
+    INFO("the disk refuses act " << 1 + refused);
+    CHECK_NOTHROW(log.note(step(0)));
+    CHECK_NOTHROW(log.note(step(1)));
+    CHECK_NOTHROW(log.note_checkpoint());
+    CHECK_NOTHROW(log.note(step(2)));
+    failed = disk.has_failed();
+  }
+  CHECK(refused > 10);
 }
 
 TEST_CASE("a process goes on with its own log, but not with one that it has lost to another") {
