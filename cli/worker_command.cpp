@@ -40,7 +40,7 @@ Examples:
 When the coordinator of a run is lost, the worker ends its ranks, and holds what it has of the run's state for --hold
 seconds: `troupe train --resume DIR --workers ...` goes on from there.
 
-Ctrl-C lets go of the run, which ends for everybody, and exits with 130.)";
+Ctrl-C lets go of the run, which goes on without this worker, and exits with 130.)";
 
 void expect_hold(double seconds) {
   constexpr double longest = 86400.0;

@@ -117,8 +117,10 @@ checkpoint checkpoint::open_latest(const fs::path& directory, std::vector<std::s
       result.versions_ = std::move(content.versions);
       for (const manifest_layers& one : content.layers) {
         result.files_.insert(result.files_.end(), {one.weights.name, one.optimizer.name});
+        const auto weights = std::make_shared<const safetensors_file>(generation / one.weights.name);
+        const auto state = std::make_shared<const safetensors_file>(generation / one.optimizer.name);
         for (const std::string& parameter : one.parameters)
-          result.where_[parameter] = {.weights_file = one.weights.name, .state_file = one.optimizer.name};
+          result.where_[parameter] = {.weights = weights, .state = state};
       }
       for (const std::string& damage : damages)
         warnings.push_back(damage + "; passed over for " + generation.filename().string());
@@ -137,12 +139,9 @@ void checkpoint::read(const std::string& parameter, tensor& value, std::span<ten
   if (found == where_.end())
     throw checkpoint_error(fmt::format("{}: found no parameter {}, expected it with shape {}", path_.string(),
                                        printable(parameter), to_string(value.extents())));
-  safetensors_file(path_ / found->second.weights_file).read(parameter, value);
-  if (state.empty())
-    return;
-  const safetensors_file states(path_ / found->second.state_file);
+  found->second.weights->read(parameter, value);
   for (std::size_t index = 0; index < state.size(); ++index)
-    states.read(parameter + "." + state_names_[index], state[index]);
+    found->second.state->read(parameter + "." + state_names_[index], state[index]);
 }
 
 void checkpoint::expect_same_run(const run_spec& spec) const {

@@ -6,11 +6,13 @@
 #include "runtime/parameter_source.hpp"
 #include "runtime/part_writer.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/safetensors.hpp"
 #include "runtime/traffic.hpp"
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,7 +46,8 @@ private:
   part_writer parts_;
 };
 
-/// A committed generation, verified: every file is there with the size and SHA-256 that the manifest names.
+/// A committed generation, verified: every file is there with the size and SHA-256 that the manifest names. Its files
+/// stay open: a run may come back to the checkpoint that it began with after newer ones have taken its place on disk.
 class checkpoint : public parameter_source {
 public:
   /// Opens the newest undamaged generation below `directory`, which may also be one generation itself: then only that
@@ -74,7 +77,7 @@ private:
   std::string versions_;
   std::vector<std::string> files_;
   struct location {
-    std::string weights_file, state_file;
+    std::shared_ptr<const safetensors_file> weights, state;
   };
   std::map<std::string, location> where_; ///< by parameter name
 };

@@ -209,9 +209,9 @@ written_file write_safetensors(const fs::path& path, const std::vector<named_ten
   return result;
 }
 
-safetensors_file::safetensors_file(const fs::path& path) : path_(path) {
-  const regular_file file(path, error_kind::checkpoint);
-  const std::string text = read_header(path, file);
+safetensors_file::safetensors_file(const fs::path& path)
+    : path_(path), file_(std::make_shared<const regular_file>(path, error_kind::checkpoint)) {
+  const std::string text = read_header(path, *file_);
   const std::uint64_t data_start = length_bytes + text.size();
   const json header = parse_header(path, text);
   for (const auto& [name, value] : header.items()) {
@@ -220,7 +220,7 @@ safetensors_file::safetensors_file(const fs::path& path) : path_(path) {
     else
       entries_.push_back(parse_entry(path, name, value));
   }
-  expect_contiguous(path, entries_, file.size() - data_start);
+  expect_contiguous(path, entries_, file_->size() - data_start);
   for (entry& one : entries_)
     one.offset += data_start;
 }
@@ -231,9 +231,7 @@ void safetensors_file::read(const std::string& name, tensor& out) const {
     refuse_tensor(path_, name, "found no such tensor in the file, expected shape " + to_string(out.extents()));
   if (found->extents != out.extents())
     refuse_tensor(path_, name, "found shape " + to_string(found->extents) + ", expected " + to_string(out.extents()));
-  // Opened anew, so that an idle safetensors_file holds no descriptor; read_at notices a file that has shrunk.
-  const regular_file file(path_, error_kind::checkpoint);
-  read_at(file, path_, found->offset, std::as_writable_bytes(out.values()), error_kind::checkpoint);
+  read_at(*file_, path_, found->offset, std::as_writable_bytes(out.values()), error_kind::checkpoint);
 }
 
 } // namespace troupe

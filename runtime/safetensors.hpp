@@ -4,10 +4,12 @@
 
 #include "model/tensor.hpp"
 #include "runtime/disk_faults.hpp"
+#include "runtime/regular_file.hpp"
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,7 @@ written_file write_safetensors(const std::filesystem::path& path, const std::vec
                                const std::map<std::string, std::string>& metadata, disk_faults* faults = nullptr);
 
 /// An opened file; every length, offset, shape product and name in its header has been checked before use.
+/// The file stays open, and readable when it has lost its name.
 class safetensors_file {
 public:
   /// Throws checkpoint_error naming the path, what was found and what was expected.
@@ -46,6 +49,7 @@ public:
 
 private:
   std::filesystem::path path_;
+  std::shared_ptr<const regular_file> file_;
   std::vector<entry> entries_;
   std::map<std::string, std::string> metadata_;
 };

@@ -155,6 +155,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   };
   restart_policy returns(1, spec.faults.max_restarts, spec.faults.restart_window_seconds);
+  run_spec asked = spec;
   run_report before;
   run_report so_far;
   so_far.first_step = options.resume == nullptr ? 0 : options.resume->steps_done();
@@ -167,7 +168,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   for (;;) {
     try {
       how.held = question_of(spec, now, how);
-      return run_attempt(spec, data, now, how, clock, log);
+      return run_attempt(asked, data, now, how, clock, log);
     } catch (const state_lost_error& lost) {
       const double noticed = clock();
       if (!returns.allows(0, noticed))
@@ -176,6 +177,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
                                     lost.what(), spec.faults.max_restarts, spec.faults.restart_window_seconds));
       expect_own_log(fs::path(spec.checkpoint.directory) / decision_log_name, *log);
       before = so_far;
+      asked.faults.chaos.clear(); // what it was to be struck by has struck
       now.followed = spec.checkpoint.directory;
       now.resume = newest_state(spec, options.resume, written);
       now.before = &before;

@@ -4,6 +4,7 @@
 #include "actors/network/worker_claims.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -174,12 +175,19 @@ void worker_claims::give_up(const run_given_up& in) {
   run_given_up told = in;
   company keepers = everyone_;
   std::vector<std::uint32_t> kept_by;
+  std::vector<std::uint32_t> lost;
   for (std::uint32_t rank = 0; rank < where_.ranks.size(); ++rank)
     if (const auto keeper = snapshots_.find(rank, in.steps_done, where_.ranks[rank].replica)) {
       keepers.ranks[rank] = caf::actor_cast<stage_actor>(holder_of(*keeper).link);
       kept_by.push_back(*keeper);
+    } else {
+      lost.push_back(rank);
     }
-  told.parts_follow = kept_by.size() == where_.ranks.size() && !setup_->spec.checkpoint.directory.empty();
+  const bool to_be_saved = !setup_->spec.checkpoint.directory.empty();
+  told.parts_follow = lost.empty() && to_be_saved;
+  if (to_be_saved && !lost.empty())
+    told.cause += fmt::format("; nothing is saved beyond the last checkpoint, as the snapshot of rank {} was lost, too",
+                              fmt::join(lost, " and of rank "));
   ending_ = told;
   tell(everyone_.store, introduction{std::make_shared<const company>(keepers)}); // whom it answers
   tell(everyone_.store, told);

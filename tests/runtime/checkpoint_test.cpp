@@ -138,6 +138,17 @@ TEST_CASE("the newest generations are kept, as many as the spec says and two at 
         (three ? names{"step-00000008", "step-00000012", "step-00000016"} : names{"step-00000012", "step-00000016"}));
 }
 
+TEST_CASE("a checkpoint that is open can be read when newer ones have taken its place") {
+  const scratch_directory scratch;
+  small_model model;
+  model.write(scratch / "ckpt", 1);
+  const checkpoint opened = open(scratch / "ckpt");
+  for (const std::uint64_t step : {2, 3, 4})
+    model.write(scratch / "ckpt", step);
+  REQUIRE_FALSE(fs::exists(opened.path()));
+  check_content(model, opened, model.layers(1));
+}
+
 TEST_CASE("a run that went back never loses the generation it has just written") {
   const scratch_directory scratch;
   small_model model;
