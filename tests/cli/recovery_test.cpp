@@ -162,6 +162,18 @@ TEST_CASE("a run over processes without snapshots ends when its scheduler dies")
   CHECK(ended.err == "troupe: the scheduler was killed by chaos\n");
 }
 
+TEST_CASE("a run that chaos sends back is not struck again, and ends with the reference's bits") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  const program_result result = run_program(long_run(
+      scratch, {"--spawn", "2", "--quiet", "--chaos", "kill-process:rank=0,step=40+kill-process:rank=2,step=40"}));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const json report = last_report(scratch);
+  CHECK(report["weights_sha256"] == expected);
+  CHECK(report["returns"].size() <= 1); // where one worker is noticed and replaced before the other dies there is none
+}
+
 TEST_CASE("a run over processes whose rank dies too often ends with what its workers keep as a checkpoint") {
   const scratch_directory scratch;
   const std::string expected = hash_of_reference(scratch);
