@@ -11,12 +11,10 @@ namespace {
 
 using self_pointer = keeper_actor::stateful_pointer<keeper_actor_state>;
 
-void watch_all(self_pointer self, const run_setup& setup, const company& everyone) {
+void watch_all(self_pointer self, const company& everyone) {
   keeper_actor_state& state = self->state;
-  const faults_spec& faults = setup.spec.faults;
   state.everyone = everyone;
   state.lives.assign(everyone.ranks.size(), 1);
-  state.scheduler.policy = restart_policy::of_scheduler(faults.max_restarts, faults.restart_window_seconds);
   state.alive = everyone.ranks.size() + 1;
   self->monitor(everyone.scheduler);
   for (const stage_actor& rank : everyone.ranks)
@@ -173,13 +171,13 @@ keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, co
   guard(self, watcher, "the keeper");
   self->state.how = how;
   self->state.shelf = snapshot_shelf(setup->spec.faults.snapshot_directory, setup->disk());
-  self->state.scheduler.spawn = how.spawn_scheduler;
+  self->state.scheduler.begin(how.spawn_scheduler, setup->spec.faults);
   self->set_down_handler([self, setup, watcher](const caf::down_msg& in) {
     const handler_scope scope(self->ctrl());
     note_death(self, *setup, watcher, in.source);
   });
   return {
-      on<introduction>(self, [self, setup](const introduction& in) { watch_all(self, *setup, *in.everyone); }),
+      on<introduction>(self, [self](const introduction& in) { watch_all(self, *in.everyone); }),
       on<rank_snapshot>(self, [self, setup](const rank_snapshot& in) { put(self, *setup, in); }),
       on<rank_failed>(self, [self, watcher](const rank_failed& in) { note_failure(self, watcher, in); }),
       on<scheduler_failed>(self, [self, watcher](const scheduler_failed& in) { note_failure(self, watcher, in); }),

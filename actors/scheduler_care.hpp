@@ -20,6 +20,11 @@ struct scheduler_care {
   std::shared_ptr<const scheduler_books> books; ///< null: it has not begun
   bool interrupted = false;
 
+  /// From now on `spawn_one` makes the next one, as often as the run's faults allow.
+  void begin(std::function<scheduler_actor(const scheduler_start&)> spawn_one, const faults_spec& faults) {
+    spawn = std::move(spawn_one);
+    policy = restart_policy::of_scheduler(faults.max_restarts, faults.restart_window_seconds);
+  }
   /// No rank restarts from fewer steps done.
   std::uint64_t recovery_line() const { return books == nullptr ? 0 : books->recovery_line; }
   /// Of the death that has been noticed by now.

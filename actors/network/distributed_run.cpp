@@ -57,13 +57,12 @@ company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const wor
   return everyone;
 }
 
-/// The same run, but for its first step.
+/// The same run, but for its first step. It has no chaos: see may_be_held.
 std::shared_ptr<run_setup> begun_from_held(const run_setup& before, const data_source& data, std::uint64_t steps_done) {
   std::shared_ptr<run_setup> setup = make_setup(before.spec, &data, *before.options, before.processors);
   setup->clock = before.clock;
   setup->log = before.log;
   setup->held_steps = steps_done;
-  settle_chaos(*setup, steps_done);
   return setup;
 }
 

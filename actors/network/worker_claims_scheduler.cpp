@@ -6,9 +6,7 @@
 namespace troupe {
 
 void worker_claims::watch_scheduler(const begin_run& in) {
-  const faults_spec& faults = setup_->spec.faults;
-  scheduler_.spawn = in.spawn_scheduler;
-  scheduler_.policy = restart_policy::of_scheduler(faults.max_restarts, faults.restart_window_seconds);
+  scheduler_.begin(in.spawn_scheduler, setup_->spec.faults);
   scheduler_lives_ = true;
   self_->monitor(everyone_.scheduler);
 }

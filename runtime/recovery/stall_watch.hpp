@@ -1,7 +1,7 @@
 // When a run counts as stalled, so that messages may have got lost. A run that only computes for long, or whose links
 // are slow, is taken for stalled now and then, too: it does no harm but the traffic, which is why the patience grows.
-// It has no upper end, and shrinks as slowly as it grew: where sending all again takes longer than the patience, the
-// links would never be through with it.
+// It grows far, and shrinks as slowly as it grew: where sending all again takes longer than the patience, the links
+// would never be through with it.
 #pragma once
 
 #include <algorithm>
