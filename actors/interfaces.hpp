@@ -76,6 +76,7 @@ using store_actor =
 /// again when they die.
 using keeper_actor = caf::typed_actor<caf::reacts_to<introduction>, // begins to watch them
                                       caf::reacts_to<rank_snapshot>,
+                                      caf::reacts_to<rank_waits>,       // time to send it elsewhere, if it is to
                                       caf::reacts_to<rank_failed>,      // a rank is about to end
                                       caf::reacts_to<scheduler_failed>, // the same of the scheduler
                                       caf::reacts_to<books_message>,

@@ -179,6 +179,7 @@ keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, co
   return {
       on<introduction>(self, [self](const introduction& in) { watch_all(self, *in.everyone); }),
       on<rank_snapshot>(self, [self, setup](const rank_snapshot& in) { put(self, *setup, in); }),
+      on<rank_waits>(self, [](const rank_waits&) {}), // it is kept here
       on<rank_failed>(self, [self, watcher](const rank_failed& in) { note_failure(self, watcher, in); }),
       on<scheduler_failed>(self, [self, watcher](const scheduler_failed& in) { note_failure(self, watcher, in); }),
       on<books_message>(self, [self](const books_message& in) { self->state.scheduler.books = in.books; }),

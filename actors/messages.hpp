@@ -45,6 +45,12 @@ struct scheduler_failed {
   failure_message what;
 };
 
+/// Rank to keeper, after a snapshot: it waits for others, or has run as many passes as fill the pipeline. A keeper that
+/// sends the snapshot elsewhere has a good time for it.
+struct rank_waits {
+  std::uint32_t rank = 0;
+};
+
 /// Scheduler to keeper: what a new scheduler goes on from.
 struct books_message {
   std::shared_ptr<const scheduler_books> books;
@@ -125,6 +131,7 @@ CAF_ADD_TYPE_ID(troupe, (troupe::run_warning))
 CAF_ADD_TYPE_ID(troupe, (troupe::scheduler_failed))
 CAF_ADD_TYPE_ID(troupe, (troupe::books_message))
 CAF_ADD_TYPE_ID(troupe, (troupe::scheduler_successor))
+CAF_ADD_TYPE_ID(troupe, (troupe::rank_waits))
 CAF_END_TYPE_ID_BLOCK(troupe)
 
 // CAF serializes none of these: what leaves the process is written by a link (actors/network), in the form of
@@ -176,3 +183,4 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::run_warning)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_failed)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::books_message)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::scheduler_successor)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::rank_waits)

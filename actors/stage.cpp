@@ -11,15 +11,27 @@ namespace {
 
 using self_pointer = stage_actor::stateful_pointer<stage_actor_state>;
 
-/// Both share the copied tensors. The keeper comes last: a rank that dies in between has not done the step, and its
+/// Both share the tensors. The keeper comes last: a rank that dies in between has not done the step, and its
 /// successor hands out the same once more.
 void hand_out(self_pointer self, const rank_snapshot& taken) {
   const company& everyone = *self->state.everyone;
   if (taken.purpose == take_snapshot::to_checkpoint)
     post(self, everyone.store, taken);
   self->state.saboteur.strike_during_snapshot(taken.steps_done);
-  if (everyone.keeper)
+  if (everyone.keeper) {
     post(self, everyone.keeper, taken);
+    self->state.passes_since_snapshot = 0;
+  }
+}
+
+/// A snapshot that goes to another machine would take processor and link from the passes that the whole pipeline waits
+/// for while it fills.
+void let_snapshot_go(self_pointer self) {
+  stage_actor_state& state = self->state;
+  if (!state.passes_since_snapshot)
+    return;
+  state.passes_since_snapshot.reset();
+  post(self, state.everyone->keeper, rank_waits{state.rank});
 }
 
 void dispatch(self_pointer self, rank_output&& output) {
@@ -81,8 +93,12 @@ void send(self_pointer self, rank_outputs outputs) {
 
 void run_one(self_pointer self) {
   stage_actor_state& state = self->state;
+  if (state.passes_since_snapshot)
+    ++*state.passes_since_snapshot;
   send(self, state.saboteur.run_next(*state.runner));
   state.saboteur.strike_after_send();
+  if (state.passes_since_snapshot >= state.everyone->ranks.size()) // enough to fill the pipeline
+    let_snapshot_go(self);
 }
 
 void save_again(self_pointer self, const stage_start& start) {
@@ -124,6 +140,7 @@ void run_when_due(self_pointer self) {
   }
   if (state.run_next_pending)
     return;
+  let_snapshot_go(self);
   dispatch_all(self, state.saboteur.messages().release());
   if (state.reconsider_pending)
     return;
@@ -149,6 +166,7 @@ stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, cons
   guard_with(self, [watcher, rank = start.rank, life = start.birth.life](const std::exception_ptr& thrown) {
     tell(watcher, rank_failed{rank, life, describe_failure(thrown, "rank " + std::to_string(rank))});
   });
+  self->state.rank = start.rank;
   self->state.clock = setup->clock;
   self->state.saboteur = rank_saboteur(setup->chaos, start.rank, start.birth.life);
   return {

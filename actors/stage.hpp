@@ -11,12 +11,14 @@ namespace troupe {
 
 struct stage_actor_state {
   static constexpr const char* name = "stage";
+  std::uint32_t rank = 0;
   std::optional<stage_runner> runner;
   rank_saboteur saboteur;
   std::shared_ptr<const company> everyone;
   run_clock clock;
-  bool run_next_pending = false;   ///< a run_next_message is in the mailbox, or an alarm will send it
-  bool reconsider_pending = false; ///< the same of a reconsider_message
+  std::optional<std::size_t> passes_since_snapshot; ///< until the keeper is told rank_waits
+  bool run_next_pending = false;                    ///< a run_next_message is in the mailbox, or an alarm will send it
+  bool reconsider_pending = false;                  ///< the same of a reconsider_message
 };
 
 /// One life of a rank.

@@ -31,7 +31,7 @@ void run_update(benchmark::State& state, const std::string& kind) {
     moments.push_back(pool.make_filled(p.extents, 0.0F));
   std::uint64_t step = 0;
   for (auto _ : state) {
-    rule->update(p, moments, {.step = step++, .learning_rate = 1e-4, .gradient_scale = 0.5});
+    rule->update(p, moments, {.step = step++, .learning_rate = 1e-4, .gradient_scale = 0.5}, pool);
     benchmark::ClobberMemory();
   }
   // Value and moments are read and written, the gradient is read.

@@ -57,8 +57,9 @@ public:
   virtual ~optimizer() = default;
   /// Names of the state tensors of one parameter, each of the parameter's shape and starting at zero.
   virtual std::vector<std::string> state_names() const = 0;
-  /// Updates `p.value` and `state` from p.gradient.
-  virtual void update(parameter& p, std::span<tensor> state, const update_rule& rule) const = 0;
+  /// Updates `p.value` and `state` from p.gradient. Of those that others share, such as a snapshot, the new elements go
+  /// to new memory from `pool`, and what the others hold stays as it is.
+  virtual void update(parameter& p, std::span<tensor> state, const update_rule& rule, tensor_pool& pool) const = 0;
 };
 
 /// "adamw": Loshchilov and Hutter, "Decoupled weight decay regularization", algorithm 2. "sgd": with momentum as

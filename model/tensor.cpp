@@ -140,6 +140,10 @@ tensor tensor_pool::copy(const tensor& source) {
   return made;
 }
 
+tensor tensor_pool::successor_of(const tensor& present) {
+  return present.unique() ? present : make(present.extents());
+}
+
 pool_statistics tensor_pool::statistics() const {
   const std::lock_guard lock(core_->mutex);
   return core_->statistics;

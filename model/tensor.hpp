@@ -106,6 +106,9 @@ public:
   tensor make_filled(const shape& extents, float value);
   /// A new tensor with the same shape and elements.
   tensor copy(const tensor& source);
+  /// Where new elements in the place of those of `present` may be written: its own memory when no other handle shares
+  /// it, else new memory of the same shape, so that whoever shares it keeps the elements as they are.
+  tensor successor_of(const tensor& present);
 
   pool_statistics statistics() const;
 

@@ -85,7 +85,7 @@ public:
                              snapshot_state_names(spec_.optimizer, order()), versions_rule(pipeline_), disk_);
     for (stage_state& stage : copy(0)) {
       stage.use_newest();
-      writer.add(stage.snapshot(pool_));
+      writer.add(stage.snapshot());
     }
     const std::string generation = writer.commit(pipeline_.stages.back().last).string();
     return {steps_done, generation, writer.warning()};
@@ -258,7 +258,7 @@ private:
   void update_all(const update_rule& rule, step_verdict verdict) {
     for (stage_state& stage : stages_)
       if (verdict == step_verdict::update)
-        stage.apply(rule);
+        stage.apply(rule, pool_);
       else
         stage.discard_gradients();
     for (std::uint32_t index = 0; is_tied() && index < order().copies(); ++index)

@@ -76,7 +76,7 @@ public:
       if (poison)
         stage.discard_gradients();
       else
-        stage.apply({step, rate, clipped.scale});
+        stage.apply({step, rate, clipped.scale}, pool_);
     if (tied)
       stages_.back().set_tied_replica(stages_.front().tied_owner_value());
     return {at, mean(losses), clipped.norm, rate, seconds_now() - start, poison};
@@ -93,7 +93,7 @@ public:
     checkpoint_writer writer(spec_.checkpoint.directory, spec_, steps_done,
                              make_optimizer(spec_.optimizer)->state_names(), {}, disk_);
     for (const stage_state& stage : stages_)
-      writer.add(stage.snapshot(pool_));
+      writer.add(stage.snapshot());
     const std::string generation = writer.commit(cuts_.back().last).string();
     return {steps_done, generation, writer.warning()};
   }

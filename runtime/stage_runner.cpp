@@ -339,7 +339,7 @@ void stage_runner::apply_decision(rank_outputs& out) {
     if (decision.verdict != step_verdict::update)
       state.discard_gradients();
     else if (!asynchronous())
-      state.apply({decision.at.step, decision.learning_rate, decision.gradient_scale});
+      state.apply({decision.at.step, decision.learning_rate, decision.gradient_scale}, pool_);
   send_tied_value(decision.at, out);
   if (decision.snapshot == take_snapshot::no)
     return;
@@ -348,17 +348,16 @@ void stage_runner::apply_decision(rank_outputs& out) {
                       .steps_done = steps_done_,
                       .purpose = decision.snapshot};
   for (const auto& [stage, state] : stages_)
-    std::ranges::move(state.snapshot(pool_),
-                      std::back_inserter(copy_of(stage) == 0 ? taken.layers : taken.second_copy));
+    std::ranges::move(state.snapshot(), std::back_inserter(copy_of(stage) == 0 ? taken.layers : taken.second_copy));
   out.emplace_back(std::move(taken));
 }
 
 /// After the step `at`.
 void stage_runner::send_tied_value(const step_id& at, rank_outputs& out) {
   if (stage_state* owner = tied_owner_stage())
-    deliver(tied_value_message{route_to(setup_.pipeline->rank_of(last_stage(), copy_of(0))), at,
-                               pool_.copy(owner->tied_owner_value())},
-            out);
+    deliver(
+        tied_value_message{route_to(setup_.pipeline->rank_of(last_stage(), copy_of(0))), at, owner->tied_owner_value()},
+        out);
 }
 
 void stage_runner::send_digests(rank_outputs& out) {

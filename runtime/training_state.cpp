@@ -120,8 +120,9 @@ std::uint64_t stage_state::held_behind() const {
 }
 
 void stage_state::apply_as_new_version(const update_rule& rule, tensor_pool& pool) {
-  history_->begin_update(pool);
-  apply(rule);
+  use_newest();
+  apply(rule, pool); // other memory, as the history shares the values
+  history_->add_newest();
 }
 
 std::vector<double> stage_state::gradient_squares() const {
@@ -138,9 +139,9 @@ std::optional<std::int64_t> stage_state::last_not_finite(const std::vector<doubl
   return std::nullopt;
 }
 
-void stage_state::apply(const update_rule& rule) {
+void stage_state::apply(const update_rule& rule, tensor_pool& pool) {
   for (slot& s : slots_) {
-    optimizer_->update(*s.what, s.state, rule);
+    optimizer_->update(*s.what, s.state, rule, pool);
     s.what->gradient.fill(0.0F);
   }
   if (tied_replica_ != nullptr)
@@ -154,18 +155,16 @@ void stage_state::discard_gradients() {
     tied_replica_->gradient.fill(0.0F);
 }
 
-std::vector<layer_snapshot> stage_state::snapshot(tensor_pool& pool) const {
+std::vector<layer_snapshot> stage_state::snapshot() const {
   std::vector<layer_snapshot> layers;
   for (std::size_t index = 0; index < slots_.size(); ++index) {
     const slot& s = slots_[index];
     if (layers.empty() || layers.back().layer != s.layer)
       layers.push_back({s.layer, {}});
-    parameter_snapshot copied{s.what->name, pool.copy(s.what->value), {}};
-    for (const tensor& moment : s.state)
-      copied.state.push_back(pool.copy(moment));
-    for (std::uint64_t age = 1; age <= behind_; ++age) // versions are never written to, so they need no copy
-      copied.state.push_back(history_->values(history_->newest() - std::min(age, held_behind()))[index]);
-    layers.back().parameters.push_back(std::move(copied));
+    parameter_snapshot shared{s.what->name, s.what->value, s.state};
+    for (std::uint64_t age = 1; age <= behind_; ++age)
+      shared.state.push_back(history_->values(history_->newest() - std::min(age, held_behind()))[index]);
+    layers.back().parameters.push_back(std::move(shared));
   }
   return layers;
 }

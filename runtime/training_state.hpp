@@ -65,8 +65,9 @@ public:
   std::vector<double> gradient_squares() const;
   /// The last layer that has a square which is not finite, given those of gradient_squares().
   std::optional<std::int64_t> last_not_finite(const std::vector<double>& squares) const;
-  /// Updates all parameters but replicas, and clears all gradients.
-  void apply(const update_rule& rule);
+  /// Updates all parameters but replicas, and clears all gradients. What snapshots share is not written to: see
+  /// optimizer::update.
+  void apply(const update_rule& rule, tensor_pool& pool);
   /// Clears all gradients and updates nothing.
   void discard_gradients();
 
@@ -79,9 +80,9 @@ public:
   void drop_versions_before(std::uint64_t version) { history_->drop_before(version); }
   std::uint64_t newest_version() const { return history_->newest(); }
 
-  /// Copies of all parameters and their state; replicas left out. The newest weights must be
-  /// in use.
-  std::vector<layer_snapshot> snapshot(tensor_pool& pool) const;
+  /// All parameters and their state, replicas left out. Nothing is copied: the snapshot shares the tensors, and the
+  /// next update goes to other memory as long as it is held. The newest weights must be in use.
+  std::vector<layer_snapshot> snapshot() const;
   std::vector<layer_digests> digests() const;
 
 private:

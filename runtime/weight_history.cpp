@@ -32,13 +32,10 @@ void weight_history::use(std::uint64_t version) {
     parameters_[i]->value = chosen[i];
 }
 
-void weight_history::begin_update(tensor_pool& pool) {
-  std::vector<tensor> fresh;
-  fresh.reserve(parameters_.size());
-  for (const tensor& value : versions_.back())
-    fresh.push_back(pool.copy(value));
-  versions_.push_back(std::move(fresh));
-  use(newest());
+void weight_history::add_newest() {
+  std::vector<tensor>& updated = versions_.emplace_back();
+  for (const parameter* p : parameters_)
+    updated.push_back(p->value);
 }
 
 void weight_history::drop_before(std::uint64_t version) {

@@ -11,7 +11,7 @@
 namespace troupe {
 
 /// Invariants: versions are held without gaps, oldest to newest; the parameters' values are always one of them; a
-/// version is never written to once a newer one exists.
+/// version is never written to.
 class weight_history {
 public:
   /// The parameters' present values become `version`. The parameters outlive the history.
@@ -26,8 +26,8 @@ public:
 
   /// Gives the parameters the values of `version`, which must be held.
   void use(std::uint64_t version);
-  /// Makes a new version: gives the parameters copies of the newest values, which the caller may then change.
-  void begin_update(tensor_pool& pool);
+  /// The parameters' values, which were updated from the newest version, become a new one.
+  void add_newest();
   /// Drops all versions before `version`, but never the newest.
   void drop_before(std::uint64_t version);
 

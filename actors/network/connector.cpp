@@ -9,8 +9,6 @@
 #include <chrono>
 #include <memory>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <system_error>
@@ -74,8 +72,6 @@ int connect_to(const addrinfo& where, clock::time_point deadline, std::string& r
       return -1;
     }
   }
-  const int on = 1; // small messages leave at once
-  ::setsockopt(made.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return made.release();
 }
 

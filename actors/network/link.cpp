@@ -6,7 +6,11 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstring>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <span>
+#include <string_view>
 #include <sys/socket.h>
 #include <type_traits>
 
@@ -19,6 +23,9 @@ using self_pointer = link_broker*;
 /// Bytes of ours that may wait in the middleman. What is beyond stays in the writer, as tensors shared with whoever
 /// computed them: their number is bounded by the schedule's peaks.
 constexpr std::uint64_t window = 4U << 20;
+
+/// Of the background's: a message of the traffic may have to wait until so many have left.
+constexpr std::uint64_t background_window = 1U << 20;
 
 /// Bytes that are read at a time: of a peer that is not identified, and of one that is. CAF holds a buffer as large.
 constexpr std::size_t newcomer_read_size = 4U << 10;
@@ -100,7 +107,10 @@ void pump(self_pointer self) {
   if (can_send(state)) {
     std::vector<char>& out = self->wr_buf(state.connection);
     const std::size_t before = out.size();
-    while (!state.writer->empty() && state.in_flight + (out.size() - before) < window) {
+    const auto has_room = [&] {
+      return state.in_flight + (out.size() - before) < (state.writer->has_traffic() ? window : background_window);
+    };
+    while (!state.writer->empty() && has_room()) {
       if (state.tls) {
         state.plain.clear();
         state.writer->write_next(state.plain);
@@ -269,10 +279,36 @@ auto forwarding(self_pointer self) {
   return on<Message>(self, [self](const Message& in) { put(self, in); });
 }
 
+bool is_loopback(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &address, sizeof v6);
+    return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+  }
+  sockaddr_in v4{};
+  std::memcpy(&v4, &address, sizeof v4);
+  return address.ss_family == AF_INET && ntohl(v4.sin_addr.s_addr) >> 24 == 127;
+}
+
+/// What the system refuses here costs time and nothing else.
+void tune(int socket) {
+  const int on = 1; // small messages leave at once
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  // Within a machine there is no bottleneck to find, and where BBR is the default its pacing costs a timer's interrupt
+  // for every piece.
+  constexpr std::string_view without_pacing = "reno";
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) == 0 && // NOLINT(*-reinterpret-cast): its way
+      is_loopback(peer))
+    ::setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, without_pacing.data(), without_pacing.size());
+}
+
 caf::behavior start(self_pointer self, caf::io::connection_handle connection, const link_setup& setup) {
   link_state& state = self->state;
   state.setup = setup;
   state.connection = connection;
+  tune(static_cast<int>(connection.id()));
   state.writer.emplace(wire_precision::fp32);
   state.reader.emplace(limits_before_hello);
   state.began = seconds_now();

@@ -36,11 +36,28 @@ void send(const caf::actor& link, const rank_snapshot& taken) {
     say(link, std::move(part));
 }
 
-void take(self_pointer self, const rank_snapshot& taken) {
+void bring_to_safety(self_pointer self, const rank_snapshot& taken) {
   if (const caf::actor& replica = self->state.replicas[taken.rank]; replica)
     send(replica, taken);
   else
     keep(self, std::make_shared<const rank_snapshot>(taken));
+}
+
+void let_go(self_pointer self, std::uint32_t rank) {
+  if (const auto taken = self->state.leaving.extract(rank))
+    bring_to_safety(self, taken.mapped());
+}
+
+/// A rank that died before it waited takes the same snapshot once more.
+void take(self_pointer self, const rank_snapshot& taken) {
+  worker_shelf_state& state = self->state;
+  if (const auto before = state.leaving.find(taken.rank);
+      before != state.leaving.end() && before->second.steps_done != taken.steps_done)
+    let_go(self, taken.rank);
+  if (state.replicas[taken.rank])
+    state.leaving[taken.rank] = taken;
+  else
+    bring_to_safety(self, taken);
 }
 
 void take(self_pointer self, const snapshot_part& in) {
@@ -85,6 +102,7 @@ caf::behavior worker_shelf(self_pointer self, const caf::actor& coordinator, con
   return {
       on<snapshot_routes>(self, [self](const snapshot_routes& in) { self->state.replicas = in.replicas; }),
       on<rank_snapshot>(self, [self](const rank_snapshot& in) { take(self, in); }),
+      on<rank_waits>(self, [self](const rank_waits& in) { let_go(self, in.rank); }),
       on<snapshot_part>(self, [self](const snapshot_part& in) { take(self, in); }),
       on<snapshot_wanted>(self, [self](const snapshot_wanted& in) { want(self, in); }),
       on<send_snapshot>(self,

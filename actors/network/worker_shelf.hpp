@@ -17,13 +17,14 @@ struct worker_shelf_state {
   caf::actor owner;
   std::vector<caf::actor> replicas; ///< by rank: who keeps its snapshots; null: this shelf
   snapshot_shelf shelf;
+  std::map<std::uint32_t, rank_snapshot> leaving;  ///< by rank: to its replica, as soon as the rank waits
   std::map<std::uint32_t, rank_snapshot> arriving; ///< by rank: layers that other workers have sent so far
   std::vector<snapshot_wanted> wanted;             ///< by the owner, not here yet
 };
 
-/// Takes rank_snapshot, snapshot_part, recovery_line_message, snapshot_routes, snapshot_wanted (which it answers to
-/// `owner` with snapshot_here), send_snapshot, save_snapshot and hand_over. Tells the coordinator of all that it keeps.
-/// `held`: what it begins with.
+/// Takes rank_snapshot, rank_waits, snapshot_part, recovery_line_message, snapshot_routes, snapshot_wanted (which it
+/// answers to `owner` with snapshot_here), send_snapshot, save_snapshot and hand_over. Tells the coordinator of all
+/// that it keeps. `held`: what it begins with.
 caf::behavior worker_shelf(caf::stateful_actor<worker_shelf_state>* self, const caf::actor& coordinator,
                            const caf::actor& owner, const snapshot_shelf& held, const setup_ptr& setup,
                            const observer& watcher);

@@ -35,28 +35,42 @@ coefficients coefficients_of(const optimizer_spec& spec, const update_rule& rule
   };
 }
 
-void update_elements(float* __restrict value, float* __restrict mean, float* __restrict mean_square,
-                     const float* __restrict gradient, std::int64_t size, const coefficients& k) {
+/// Of one parameter: what is read and what is written. Each pair is the same memory or shares none.
+struct update_memory {
+  const float *gradient, *value, *mean, *mean_square;
+  float *next_value, *next_mean, *next_mean_square;
+};
+
+void update_elements(const update_memory& at, std::int64_t size, const coefficients& k) {
+  const auto [gradient, value, mean, mean_square, next_value, next_mean, next_mean_square] = at;
+#pragma GCC ivdep
   for (std::int64_t i = 0; i < size; ++i) {
     const float g = gradient[i] * k.gradient_scale;
     const float m = mean[i] * k.keep1 + g * k.add1;
     const float v = mean_square[i] * k.keep2 + g * g * k.add2;
     const float denominator = std::sqrt(v) / k.correction2_root + k.epsilon;
-    value[i] = value[i] * k.shrink - k.step_size * (m / denominator);
-    mean[i] = m;
-    mean_square[i] = v;
+    next_value[i] = value[i] * k.shrink - k.step_size * (m / denominator);
+    next_mean[i] = m;
+    next_mean_square[i] = v;
   }
 }
 
 } // namespace
 
-void adamw::update(parameter& p, std::span<tensor> state, const update_rule& rule) const {
+void adamw::update(parameter& p, std::span<tensor> state, const update_rule& rule, tensor_pool& pool) const {
   TROUPE_CHECK(state.size() == 2 && state[0].extents() == p.value.extents() &&
                    state[1].extents() == p.value.extents() && p.gradient.extents() == p.value.extents(),
                "adamw: gradient and state of " + p.name + " must have the shape of its value, " +
                    to_string(p.value.extents()));
-  update_elements(p.value.data(), state[0].data(), state[1].data(), p.gradient.data(), p.value.size(),
-                  coefficients_of(spec_, rule, p.decay));
+  tensor value = pool.successor_of(p.value);
+  tensor mean = pool.successor_of(state[0]);
+  tensor mean_square = pool.successor_of(state[1]);
+  update_elements({p.gradient.data(), p.value.data(), state[0].data(), state[1].data(), value.data(), mean.data(),
+                   mean_square.data()},
+                  p.value.size(), coefficients_of(spec_, rule, p.decay));
+  p.value = std::move(value);
+  state[0] = std::move(mean);
+  state[1] = std::move(mean_square);
 }
 
 } // namespace troupe

@@ -15,7 +15,7 @@ public:
   explicit sgd(optimizer_spec spec) : spec_(std::move(spec)) {}
 
   std::vector<std::string> state_names() const override { return {"momentum_buffer"}; }
-  void update(parameter& p, std::span<tensor> state, const update_rule& rule) const override;
+  void update(parameter& p, std::span<tensor> state, const update_rule& rule, tensor_pool& pool) const override;
 
 private:
   optimizer_spec spec_;

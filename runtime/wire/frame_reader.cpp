@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <utility>
@@ -33,6 +34,11 @@ struct open_message {
   std::size_t sink = 0;                    ///< the first that misses bytes
 
   std::uint64_t payload_bytes() const { return record_bytes + block_bytes; }
+};
+
+struct lane_state {
+  std::uint64_t next_sequence = 0;
+  std::optional<open_message> message = {};
 };
 
 void require_crc(std::uint32_t found, std::uint32_t expected, const char* of) {
@@ -65,8 +71,8 @@ struct frame_reader::state {
   std::uint32_t payload_left = 0; ///< of the frame
   std::uint32_t payload_crc = 0;  ///< of what has come
 
-  std::uint64_t next_sequence = 0;
-  std::optional<open_message> message = {};
+  std::array<lane_state, wire_lanes> lanes = {};
+  lane_state* lane = nullptr; ///< of the frame whose payload is read
   std::unique_ptr<tensor_pool> pool = std::make_unique<tensor_pool>();
 
   /// Takes what is at the front of `bytes` and belongs together.
@@ -74,6 +80,7 @@ struct frame_reader::state {
   /// True when `head` has `wanted` bytes.
   bool collect(piece& bytes, std::size_t wanted);
   void open_frame();
+  lane_state& lane_named(std::uint32_t number);
   void open_message_of(const proto::FrameHead& frame);
   void require_next(const proto::FrameHead& frame) const;
   void read_payload(piece& bytes);
@@ -108,7 +115,9 @@ void frame_reader::state::read_some(piece& bytes, const std::function<void(wire_
 void frame_reader::state::open_frame() {
   require_crc(crc_of_head(head), prefix->head_crc, "head");
   const proto::FrameHead frame = parse_head(piece(head).subspan(frame_prefix::bytes));
+  lane = &lane_named(frame.lane());
   require_next(frame);
+  std::optional<open_message>& message = lane->message;
   if (!message)
     open_message_of(frame);
   const std::uint64_t expected = payload_of_next_frame(message->record_bytes, message->block_bytes, message->read);
@@ -123,7 +132,15 @@ void frame_reader::state::open_frame() {
     settle_body();
 }
 
+lane_state& frame_reader::state::lane_named(std::uint32_t number) {
+  if (number >= lanes.size())
+    throw protocol_error(fmt::format("wire: found a frame of lane {}, expected one below {}", number, lanes.size()));
+  return lanes[number];
+}
+
 void frame_reader::state::require_next(const proto::FrameHead& frame) const {
+  const std::uint64_t next_sequence = lane->next_sequence;
+  const std::optional<open_message>& message = lane->message;
   if (frame.sequence() != next_sequence)
     throw protocol_error(
         fmt::format("wire: found a frame of message {}, expected one of message {}", frame.sequence(), next_sequence));
@@ -147,45 +164,52 @@ void frame_reader::state::open_message_of(const proto::FrameHead& frame) {
                                      start.block_bytes(), limits.message_bytes));
   if (start.record_bytes() > 0 && !start.body().empty())
     throw protocol_error("wire: found a message with a body in its head and a record, expected one of the two");
-  message =
+  lane->message =
       open_message{.record_bytes = start.record_bytes(), .block_bytes = start.block_bytes(), .body = start.body()};
 }
 
 /// Memory for the blocks is taken here, after the checksum of every byte of the body.
 void frame_reader::state::settle_body() {
   shrink_pool();
-  message->frame = put_together(message->body, message->block_bytes, limits, precision, *pool);
-  message->body = {};
+  open_message& message = *lane->message;
+  message.frame = put_together(message.body, message.block_bytes, limits, precision, *pool);
+  message.body = {};
+  if (&lanes[static_cast<std::size_t>(lane_of(message.frame->message))] != lane)
+    throw protocol_error(fmt::format("wire: found {} in lane {}, expected it in the other",
+                                     name_of(message.frame->message), lane - lanes.data()));
 }
 
-/// A peer could send tensors of ever other sizes, and the pool would keep memory for each.
+/// A peer could send tensors of ever other sizes, and the pool would keep memory for each. Of what is held by others,
+/// such as the snapshots of one generation, as much again may soon be of use.
 void frame_reader::state::shrink_pool() {
   const pool_statistics used = pool->statistics();
-  if (used.bytes_reserved - used.bytes_in_use > 2 * limits.message_bytes)
+  if (used.bytes_reserved - used.bytes_in_use > used.bytes_in_use + 2 * limits.message_bytes)
     pool = std::make_unique<tensor_pool>();
 }
 
 void frame_reader::state::read_payload(piece& bytes) {
   const piece taken = bytes.first(std::min({bytes.size(), std::size_t{payload_left}, strip}));
   payload_crc = crc32c(taken, payload_crc);
-  if (message->frame)
+  open_message& message = *lane->message;
+  if (message.frame)
     fill_blocks(taken);
   else
-    message->body.append(reinterpret_cast<const char*>(taken.data()), // NOLINT(*-reinterpret-cast): bytes are bytes
-                         taken.size());
-  message->read += taken.size();
+    message.body.append(reinterpret_cast<const char*>(taken.data()), // NOLINT(*-reinterpret-cast): bytes are bytes
+                        taken.size());
+  message.read += taken.size();
   payload_left -= static_cast<std::uint32_t>(taken.size());
   bytes = bytes.subspan(taken.size());
 }
 
 void frame_reader::state::fill_blocks(piece bytes) {
+  open_message& message = *lane->message;
   while (!bytes.empty()) {
-    block_sink& sink = message->frame->sinks[message->sink];
+    block_sink& sink = message.frame->sinks[message.sink];
     const piece taken = bytes.first(std::min<std::uint64_t>(bytes.size(), sink.missing()));
     sink.write(taken);
     bytes = bytes.subspan(taken.size());
     if (sink.missing() == 0)
-      ++message->sink;
+      ++message.sink;
   }
 }
 
@@ -194,13 +218,14 @@ void frame_reader::state::close_frame(const std::function<void(wire_message&&)>&
   prefix.reset();
   head.clear();
   in_payload = false;
+  std::optional<open_message>& message = lane->message;
   if (!message->frame && message->read == message->record_bytes)
     settle_body();
   if (message->read < message->payload_bytes())
     return;
   wire_message whole = std::move(message->frame->message);
   message.reset();
-  ++next_sequence;
+  ++lane->next_sequence;
   deliver(std::move(whole));
 }
 

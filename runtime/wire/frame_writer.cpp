@@ -15,7 +15,7 @@ namespace troupe {
 
 void frame_writer::put(const wire_message& message) {
   message_parts parts = take_apart(message, precision_);
-  waiting_message& waiting = waiting_.emplace_back();
+  waiting_message& waiting = lane(lane_of(message)).waiting.emplace_back();
   waiting.record_bytes = parts.body.size() > largest_body_in_head ? parts.body.size() : 0;
   waiting.body = std::move(parts.body);
   waiting.blocks = std::move(parts.blocks);
@@ -25,10 +25,13 @@ void frame_writer::put(const wire_message& message) {
 }
 
 void frame_writer::write_next(std::vector<char>& out) {
-  TROUPE_CHECK(!waiting_.empty(), "there is something to write");
-  waiting_message& message = waiting_.front();
+  TROUPE_CHECK(!empty(), "there is something to write");
+  const wire_lane which = has_traffic() ? wire_lane::traffic : wire_lane::background;
+  lane_state& from = lane(which);
+  waiting_message& message = from.waiting.front();
   proto::FrameHead head;
-  head.set_sequence(next_sequence_);
+  head.set_lane(static_cast<std::uint32_t>(which));
+  head.set_sequence(from.next_sequence);
   head.set_offset(message.written);
   if (message.written == 0) {
     head.mutable_start()->set_record_bytes(message.record_bytes);
@@ -54,8 +57,8 @@ void frame_writer::write_next(std::vector<char>& out) {
   message.written += payload;
   waiting_bytes_ -= payload;
   if (message.written == message.payload_bytes()) {
-    waiting_.pop_front();
-    ++next_sequence_;
+    from.waiting.pop_front();
+    ++from.next_sequence;
   }
 }
 

@@ -107,6 +107,10 @@ const char* name_of(const wire_message& message) {
   return names[message.index()]; // NOLINT(*-constant-array-index): as many names as kinds
 }
 
+wire_lane lane_of(const wire_message& message) {
+  return std::holds_alternative<snapshot_part>(message) ? wire_lane::background : wire_lane::traffic;
+}
+
 message_parts take_apart(const wire_message& message, wire_precision precision) {
   message_parts parts;
   proto::MessageBody body;

@@ -11,7 +11,7 @@
 namespace troupe {
 
 /// Changes with any change of the format, so that two programs either understand each other wholly or not at all.
-inline constexpr std::uint8_t wire_protocol = 4;
+inline constexpr std::uint8_t wire_protocol = 5;
 
 using wire_message =
     std::variant<hello, refusal, assignment, assignment_taken, connect_neighbours, neighbours_connected, start_ranks,
@@ -25,6 +25,13 @@ using wire_message =
 
 /// "activation_message"; for messages about messages.
 const char* name_of(const wire_message& message);
+
+/// Messages of one lane arrive in the order in which they were sent. Those of the background are large and nobody waits
+/// for them: they leave while there is nothing else to send, and what comes overtakes them between two frames.
+enum class wire_lane : std::uint8_t { traffic, background };
+inline constexpr std::size_t wire_lanes = 2;
+
+wire_lane lane_of(const wire_message& message);
 
 /// What a reader accepts of one message; no more than the run needs, as a peer can make us hold this much.
 struct wire_limits {

@@ -153,6 +153,29 @@ TEST_CASE("NaN with its payload, infinities, signed zeros and denormals cross a 
   receiver.next_lost();
 }
 
+TEST_CASE("a tensor does not wait for the snapshots that were sent before it") {
+  networked world;
+  hosting host(world.system);
+  const connected_pair sockets;
+  const caf::actor link = host.link(sockets.one);
+  host.open(link);
+  tensor_pool pool;
+  snapshot_part part;
+  part.layer.parameters.push_back({"p", pool.make_filled({64 * mebibyte / sizeof(float)}, 1.0F), {}});
+  part.last = true;
+  tell(link, tell_peer{part});
+  tell(link, activation_of(pool.make_filled({1000}, 2.0F)));
+  const raw_connection peer(sockets.other); // which has not read yet, and no system's buffers hold as much
+  frame_reader reader(ample_limits);
+  std::vector<std::string> order;
+  while (order.size() < 2)
+    reader.read(as_bytes(peer.receive()), [&](wire_message&& one) {
+      if (!std::holds_alternative<heartbeat>(one))
+        order.emplace_back(name_of(one));
+    });
+  CHECK(order == std::vector<std::string>{"activation_message", "snapshot_part"});
+}
+
 TEST_CASE("a peer that speaks before its time, for another, to nobody here or as the coordinator loses the link") {
   enum class until { hello, routes, end }; ///< how far the link was told
   struct breach {

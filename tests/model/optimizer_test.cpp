@@ -3,9 +3,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -32,7 +34,7 @@ struct fixture {
 
   void step(const optimizer& rule, const std::vector<float>& gradient, const update_rule& at) {
     std::copy(gradient.begin(), gradient.end(), p.gradient.data());
-    rule.update(p, state, at);
+    rule.update(p, state, at, pool);
   }
 };
 
@@ -144,6 +146,31 @@ TEST_CASE("an element's update does not depend on where in the tensor it is") {
       CHECK(std::bit_cast<std::uint32_t>(alone.p.value.data()[0]) ==
             std::bit_cast<std::uint32_t>(whole.p.value.data()[i]));
     }
+  }
+}
+
+TEST_CASE("an update leaves what others share as it was, and gives the same bits as in place") {
+  const auto kind = GENERATE(as<std::string>{}, "adamw", "sgd");
+  const auto rule = make_optimizer({.kind = kind});
+  const auto bits = [](const tensor& one) { return std::vector<float>(one.values().begin(), one.values().end()); };
+  fixture alone(*rule, ramp(100));
+  fixture shared(*rule, ramp(100));
+  for (std::uint64_t step = 0; step < 4; ++step) {
+    INFO("step " << step);
+    std::vector<tensor> held = shared.state;
+    held.push_back(shared.p.value);
+    std::vector<std::vector<float>> before;
+    std::ranges::transform(held, std::back_inserter(before), bits);
+    const float* const place = alone.p.value.data();
+    const update_rule at{.step = step, .learning_rate = 0.01, .gradient_scale = 0.7};
+    alone.step(*rule, gradients_at(step, 100), at);
+    shared.step(*rule, gradients_at(step, 100), at);
+    CHECK(alone.p.value.data() == place); // nobody shares it
+    for (std::size_t i = 0; i < held.size(); ++i)
+      CHECK(bits(held[i]) == before[i]);
+    CHECK(bits(shared.p.value) == bits(alone.p.value));
+    for (std::size_t i = 0; i < shared.state.size(); ++i)
+      CHECK(bits(shared.state[i]) == bits(alone.state[i]));
   }
 }
 

@@ -154,7 +154,8 @@ private:
     const clip_decision clipped = clip_gradients(squares, rules_.clip);
     for (const auto& [name, p] : owners_)
       rule_->update(*p, state_.at(name),
-                    {.step = step, .learning_rate = learning_rate_at(rules_, step), .gradient_scale = clipped.scale});
+                    {.step = step, .learning_rate = learning_rate_at(rules_, step), .gradient_scale = clipped.scale},
+                    pool_);
     repeat_owners();
     return clipped.norm;
   }

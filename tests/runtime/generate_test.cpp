@@ -41,7 +41,7 @@ checkpoint write_checkpoint(const run_spec& spec, const std::filesystem::path& d
   const layer_range all{0, family.layer_count(spec.model)};
   const stage_state state(spec, family, all, nullptr, pool);
   checkpoint_writer writer(directory, spec, 1, make_optimizer(spec.optimizer)->state_names());
-  writer.add(state.snapshot(pool));
+  writer.add(state.snapshot());
   writer.commit(all.last);
   std::vector<std::string> warnings;
   return checkpoint::open_latest(directory, warnings);

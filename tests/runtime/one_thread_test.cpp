@@ -51,7 +51,7 @@ public:
       state_.model().backward({}, at);
     }
     set(versions_.back());
-    state_.apply({versions_.size() - 1, learning_rate_at(spec_.optimizer, step), 1.0});
+    state_.apply({versions_.size() - 1, learning_rate_at(spec_.optimizer, step), 1.0}, pool_);
     versions_.push_back(present());
   }
 

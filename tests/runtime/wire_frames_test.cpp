@@ -65,7 +65,7 @@ TEST_CASE("CRC32C is the one of RFC 3720") {
 TEST_CASE("a heartbeat's frame is just these bytes") {
   const std::string head{"\x1a\x04\x1a\x02\x52\x00", 6}; // start { body: { heartbeat {} } }
   const std::string prefix =
-      std::string("TRPW\4\0\0\0", 8) + little_endian(6, 4) + little_endian(0, 4) + little_endian(0, 4);
+      std::string("TRPW\5\0\0\0", 8) + little_endian(6, 4) + little_endian(0, 4) + little_endian(0, 4);
   CHECK(bytes_of({heartbeat{}}) == prefix + little_endian(slow_crc32c(prefix + head), 4) + head);
   CHECK(bytes_of({heartbeat{}}) == message_of(heartbeat_body));
 }
@@ -160,9 +160,9 @@ TEST_CASE("damage in the second frame of a message is found before it is deliver
 TEST_CASE("a stream of something else is refused by its first bytes") {
   CHECK(refusal_of("GET / HTTP/1.1\r\nHost: example\r\n") ==
         "wire: found the bytes 47 45 54 20 at the start of a frame, expected 54 52 50 57");
-  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\5\0\0\0", 4}})) ==
-        "wire: found protocol version 5, expected 4: both programs must be of one version");
-  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\4\0\7\0", 4}})) ==
+  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\4\0\0\0", 4}})) ==
+        "wire: found protocol version 4, expected 5: both programs must be of one version");
+  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\5\0\7\0", 4}})) ==
         "wire: found the bytes 00 07 00 after a frame's version, expected zeros");
 }
 
@@ -210,6 +210,48 @@ TEST_CASE("the frames of a message follow each other without gap or repetition")
         "wire: found a frame's payload of 402849 bytes, expected 402848, the next of the message's 2500000");
   CHECK(refusal_of(first + next(part.size(), part) + next(2 * part.size(), "")) ==
         "wire: found a frame's payload of 0 bytes, expected 402848, the next of the message's 2500000");
+}
+
+TEST_CASE("traffic overtakes the background between two frames") {
+  filler values;
+  snapshot_part part;
+  values.fill(part);
+  tensor_pool pool;
+  part.layer.parameters.at(0).value = pool.make_filled({600'000}, 1.5F); // three frames
+  frame_writer writer;
+  std::vector<char> bytes;
+  writer.put(part);
+  writer.put(part);
+  CHECK_FALSE(writer.has_traffic());
+  writer.write_next(bytes);
+  const auto large = carrying<activation_message>(pool.make_filled({300'000}, 2.5F)); // two frames
+  writer.put(heartbeat{});
+  writer.put(large);
+  for (const bool more : {true, true, false}) {
+    CHECK(writer.has_traffic());
+    writer.write_next(bytes);
+    CHECK(writer.has_traffic() == more);
+  }
+  while (!writer.empty())
+    writer.write_next(bytes);
+  CHECK(writer.waiting_bytes() == 0);
+  CHECK(all_same(read_all({bytes.data(), bytes.size()}), {heartbeat{}, large, part, part}));
+}
+
+TEST_CASE("each lane has its own sequence and its own kinds") {
+  const auto heartbeat_in = [](std::uint64_t lane, std::uint64_t sequence) {
+    return to_bytes(forged_frame{.head = in_lane(lane, head_of(sequence, forged_start{.body = heartbeat_body}))});
+  };
+  const std::string part_body = bytes_field(23, "");
+  const auto part_in = [&](std::uint64_t lane, std::uint64_t sequence) {
+    return to_bytes(forged_frame{.head = in_lane(lane, head_of(sequence, forged_start{.body = part_body}))});
+  };
+  CHECK(read_all(heartbeat_in(0, 0) + part_in(1, 0) + heartbeat_in(0, 1) + part_in(1, 1)).size() == 4);
+  CHECK(refusal_of(heartbeat_in(0, 0) + part_in(1, 1)) ==
+        "wire: found a frame of message 1, expected one of message 0");
+  CHECK(refusal_of(part_in(0, 0)) == "wire: found snapshot_part in lane 0, expected it in the other");
+  CHECK(refusal_of(heartbeat_in(1, 0)) == "wire: found heartbeat in lane 1, expected it in the other");
+  CHECK(refusal_of(heartbeat_in(2, 0)) == "wire: found a frame of lane 2, expected one below 2");
 }
 
 TEST_CASE("a message larger than the limits is refused by its head") {
@@ -263,10 +305,10 @@ TEST_CASE("a body that is none, of unknown kind, or with more than is known is r
   CHECK(refusal_of(message_of(heartbeat_body + bytes_field(99, "more"))) ==
         "wire: found a message body of 9 bytes, of which 2 are known fields, expected nothing else");
   CHECK(refusal_of(message_of(block_of({}))) ==
-        "wire: found a message of unknown kind, expected one of protocol version 4");
+        "wire: found a message of unknown kind, expected one of protocol version 5");
   CHECK(refusal_of(
             to_bytes(forged_frame{.head = head_of(0, forged_start{.body = heartbeat_body}) + number_field(9, 1)})) ==
-        "wire: found a frame's head of 8 bytes that is none of protocol version 4, expected one");
+        "wire: found a frame's head of 8 bytes that is none of protocol version 5, expected one");
 }
 
 TEST_CASE("choices and indexes that there are none of are refused") {

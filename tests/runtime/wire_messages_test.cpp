@@ -78,10 +78,11 @@ TEST_CASE("the comparison of messages sees a difference in any kind that has fie
   });
 }
 
-TEST_CASE("messages arrive in the order in which they were put") {
+TEST_CASE("messages of a lane arrive in the order in which they were put") {
   std::vector<wire_message> sent;
   for_every_kind([&](const wire_message& one) { sent.push_back(one); });
   const auto read = read_all(bytes_of(sent));
+  sent = as_they_arrive(std::move(sent));
   REQUIRE(read.size() == sent.size());
   for (std::size_t i = 0; i < sent.size(); ++i)
     CHECK(same(read[i], sent[i]));

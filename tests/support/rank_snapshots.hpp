@@ -20,7 +20,7 @@ inline std::vector<rank_snapshot> rank_snapshots(const run_spec& spec, const pla
       if (pipeline.copy_on(rank, stage) > 0)
         continue;
       const stage_state state(spec, find_family(spec.model.family), pipeline.stages[stage], nullptr, pool);
-      std::ranges::move(state.snapshot(pool), std::back_inserter(taken.layers));
+      std::ranges::move(state.snapshot(), std::back_inserter(taken.layers));
     }
     for (layer_snapshot& layer : taken.layers)
       for (parameter_snapshot& one : layer.parameters)

@@ -5,6 +5,7 @@
 #include "runtime/wire/frame_reader.hpp"
 #include "runtime/wire/frame_writer.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -32,6 +33,12 @@ inline std::string bytes_of(const std::vector<wire_message>& messages,
   while (!writer.empty())
     writer.write_next(bytes);
   return {bytes.begin(), bytes.end()};
+}
+
+/// In the order in which bytes_of brings them: the background last.
+inline std::vector<wire_message> as_they_arrive(std::vector<wire_message> messages) {
+  std::ranges::stable_partition(messages, [](const wire_message& one) { return lane_of(one) == wire_lane::traffic; });
+  return messages;
 }
 
 inline std::span<const std::byte> as_bytes(std::string_view text) {
@@ -88,7 +95,7 @@ inline std::string bytes_field(std::uint64_t field, std::string_view bytes) {
 
 struct forged_frame {
   std::string magic = "TRPW";
-  std::string version_and_zeros{"\4\0\0\0", 4};
+  std::string version_and_zeros{"\5\0\0\0", 4};
   std::string head = {};
   std::string payload = {};
   /// Empty: what they are.
@@ -117,6 +124,11 @@ inline std::string head_of(std::uint64_t sequence, const forged_start& start) {
   return fixed_field(1, sequence) +
          bytes_field(3, number_field(1, start.record_bytes) + number_field(2, start.block_bytes) +
                             (start.body.empty() ? "" : bytes_field(3, start.body)));
+}
+
+/// The same in the background's lane, or another.
+inline std::string in_lane(std::uint64_t lane, const std::string& head) {
+  return head + number_field(4, lane);
 }
 
 /// A tensor's shape in a body.
