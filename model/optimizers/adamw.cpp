@@ -43,7 +43,7 @@ struct update_memory {
 
 void update_elements(const update_memory& at, std::int64_t size, const coefficients& k) {
   const auto [gradient, value, mean, mean_square, next_value, next_mean, next_mean_square] = at;
-#pragma GCC ivdep
+#pragma GCC ivdep // NOLINT(clang-diagnostic-unknown-pragmas): the compiler that builds it knows it
   for (std::int64_t i = 0; i < size; ++i) {
     const float g = gradient[i] * k.gradient_scale;
     const float m = mean[i] * k.keep1 + g * k.add1;

@@ -21,7 +21,7 @@ struct update_memory {
 
 void update_elements(const update_memory& at, std::int64_t size, const coefficients& k) {
   const auto [gradient, value, buffer, next_value, next_buffer] = at;
-#pragma GCC ivdep
+#pragma GCC ivdep // NOLINT(clang-diagnostic-unknown-pragmas): the compiler that builds it knows it
   for (std::int64_t i = 0; i < size; ++i) {
     const float b = buffer[i] * k.momentum + gradient[i] * k.gradient_scale;
     next_value[i] = value[i] * k.shrink - k.learning_rate * b;

@@ -85,7 +85,7 @@ struct frame_reader::state {
   void require_next(const proto::FrameHead& frame) const;
   void read_payload(piece& bytes);
   void close_frame(const std::function<void(wire_message&&)>& deliver);
-  void fill_blocks(piece bytes);
+  void fill_blocks(piece bytes) const;
   void settle_body();
   void shrink_pool();
 };
@@ -201,7 +201,7 @@ void frame_reader::state::read_payload(piece& bytes) {
   bytes = bytes.subspan(taken.size());
 }
 
-void frame_reader::state::fill_blocks(piece bytes) {
+void frame_reader::state::fill_blocks(piece bytes) const {
   open_message& message = *lane->message;
   while (!bytes.empty()) {
     block_sink& sink = message.frame->sinks[message.sink];

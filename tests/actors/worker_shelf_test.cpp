@@ -29,6 +29,8 @@ public:
                            handle(owner_));
     tell(shelf_, snapshot_routes{{handle(replica_), caf::actor()}});
   }
+  lone_shelf(const lone_shelf&) = delete;
+  lone_shelf& operator=(const lone_shelf&) = delete;
   ~lone_shelf() { caf::anon_send_exit(shelf_, caf::exit_reason::user_shutdown); }
 
   template <class Message>

@@ -37,7 +37,8 @@ inline std::string bytes_of(const std::vector<wire_message>& messages,
 
 /// In the order in which bytes_of brings them: the background last.
 inline std::vector<wire_message> as_they_arrive(std::vector<wire_message> messages) {
-  std::ranges::stable_partition(messages, [](const wire_message& one) { return lane_of(one) == wire_lane::traffic; });
+  std::stable_partition(messages.begin(), messages.end(),
+                        [](const wire_message& one) { return lane_of(one) == wire_lane::traffic; });
   return messages;
 }
 
