@@ -30,21 +30,20 @@ constexpr std::uint64_t mebibyte = 1 << 20;
 
 /// The two ends of a TCP connection on loopback.
 struct connected_pair {
-  connected_pair() {
+  connected_pair() : one(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in here{};
     here.sin_family = AF_INET;
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof here;
     auto* const address = reinterpret_cast<sockaddr*>(&here); // NOLINT(*-reinterpret-cast): how the system wants it
-    one = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (::bind(listener, address, size) != 0 || ::listen(listener, 1) != 0 ||
         ::getsockname(listener, address, &size) != 0 || ::connect(one, address, size) != 0)
       throw std::runtime_error("no connection");
     other = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     ::close(listener);
   }
-  int one = -1;
+  int one;
   int other = -1;
 };
 
@@ -59,7 +58,7 @@ public:
     setup.peer_timeout = peer_timeout_ = peer_timeout;
     return spawn_link(system_, socket, setup);
   }
-  void identify(const caf::actor& link) const { tell(link, identify_peer{ample_limits}); }
+  static void identify(const caf::actor& link) { tell(link, identify_peer{ample_limits}); }
   /// As a worker of two ranks does that hosts rank 0, to the neighbour who hosts rank 1.
   void open(const caf::actor& link) const {
     auto routes = std::make_shared<link_routes>();

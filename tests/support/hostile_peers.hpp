@@ -50,6 +50,8 @@ public:
   }
   /// Of a connected socket, which it owns from now on.
   explicit raw_connection(int socket) : socket_(socket) {}
+  raw_connection(const raw_connection&) = delete;
+  raw_connection& operator=(const raw_connection&) = delete;
   raw_connection(raw_connection&& other) noexcept : socket_(std::exchange(other.socket_, -1)) {}
   raw_connection& operator=(raw_connection&& other) noexcept {
     std::swap(socket_, other.socket_);
