@@ -210,7 +210,7 @@ TEST_CASE("a peer that speaks before its time, for another, to nobody here or as
     const caf::actor link = host.link(sockets.one);
     const raw_connection peer(sockets.other);
     if (one.told != until::hello) {
-      one.told == until::routes ? host.identify(link) : host.open(link);
+      one.told == until::routes ? hosting::identify(link) : host.open(link);
       tell(link, tell_peer{heartbeat{}});
       peer.receive(); // so it was told
     }
