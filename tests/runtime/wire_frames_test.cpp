@@ -65,7 +65,7 @@ TEST_CASE("CRC32C is the one of RFC 3720") {
 TEST_CASE("a heartbeat's frame is just these bytes") {
   const std::string head{"\x1a\x04\x1a\x02\x52\x00", 6}; // start { body: { heartbeat {} } }
   const std::string prefix =
-      std::string("TRPW\4\0\0\0", 8) + little_endian(6, 4) + little_endian(0, 4) + little_endian(0, 4);
+      std::string("TRPW\5\0\0\0", 8) + little_endian(6, 4) + little_endian(0, 4) + little_endian(0, 4);
   CHECK(bytes_of({heartbeat{}}) == prefix + little_endian(slow_crc32c(prefix + head), 4) + head);
   CHECK(bytes_of({heartbeat{}}) == message_of(heartbeat_body));
 }
@@ -160,9 +160,9 @@ TEST_CASE("damage in the second frame of a message is found before it is deliver
 TEST_CASE("a stream of something else is refused by its first bytes") {
   CHECK(refusal_of("GET / HTTP/1.1\r\nHost: example\r\n") ==
         "wire: found the bytes 47 45 54 20 at the start of a frame, expected 54 52 50 57");
-  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\5\0\0\0", 4}})) ==
-        "wire: found protocol version 5, expected 4: both programs must be of one version");
-  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\4\0\7\0", 4}})) ==
+  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\6\0\0\0", 4}})) ==
+        "wire: found protocol version 6, expected 5: both programs must be of one version");
+  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\5\0\7\0", 4}})) ==
         "wire: found the bytes 00 07 00 after a frame's version, expected zeros");
 }
 
@@ -263,10 +263,10 @@ TEST_CASE("a body that is none, of unknown kind, or with more than is known is r
   CHECK(refusal_of(message_of(heartbeat_body + bytes_field(99, "more"))) ==
         "wire: found a message body of 9 bytes, of which 2 are known fields, expected nothing else");
   CHECK(refusal_of(message_of(block_of({}))) ==
-        "wire: found a message of unknown kind, expected one of protocol version 4");
+        "wire: found a message of unknown kind, expected one of protocol version 5");
   CHECK(refusal_of(
             to_bytes(forged_frame{.head = head_of(0, forged_start{.body = heartbeat_body}) + number_field(9, 1)})) ==
-        "wire: found a frame's head of 8 bytes that is none of protocol version 4, expected one");
+        "wire: found a frame's head of 8 bytes that is none of protocol version 5, expected one");
 }
 
 TEST_CASE("choices and indexes that there are none of are refused") {
@@ -281,8 +281,8 @@ TEST_CASE("choices and indexes that there are none of are refused") {
   const std::string run = bytes_field(4, std::string(16, 'r'));
   CHECK(refused(2, number_field(3, 3) + run) == "wire: found 3 as role, expected 0 to 2");
   CHECK(refused(2, bytes_field(4, "short")) == "wire: found a run of 5 bytes, expected 16");
-  CHECK(refused(3, number_field(1, 6)) == "wire: found 6 as kind of error, expected 0 to 5");
-  CHECK(refused(48, number_field(1, 99)) == "wire: found 99 as kind of error, expected 0 to 5");
+  CHECK(refused(3, number_field(1, 7)) == "wire: found 7 as kind of error, expected 0 to 6");
+  CHECK(refused(48, number_field(1, 99)) == "wire: found 99 as kind of error, expected 0 to 6");
   CHECK(refused(39, number_field(3, 2)) == "wire: found 2 as end of a step, expected 0 to 1");
   CHECK(refused(39, bytes_field(2, number_field(2, 2))) == "wire: found 2 as mode of a step, expected 0 to 1");
   CHECK(refused(40, number_field(5, 3)) == "wire: found 3 as order to take a snapshot, expected 0 to 2");
