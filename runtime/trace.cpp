@@ -68,7 +68,7 @@ file_descriptor open_trace(const std::filesystem::path& path, trace_opening open
 } // namespace
 
 trace_writer::trace_writer(const std::filesystem::path& path, std::uint32_t ranks, trace_opening opening)
-    : path_(path), file_(open_trace(path, opening)), ranks_(ranks), separator_("\n") {
+    : path_(path), file_(open_trace(path, opening)), ranks_(ranks) {
   if (opening == trace_opening::go_on && reopen())
     return;
   waiting_ = "[";
@@ -123,8 +123,9 @@ void trace_writer::flush() {
 /// Cuts what the disk took of events in part, which leaves room for the end, mostly; more cannot be done.
 void trace_writer::end_at(std::int64_t size) {
   const std::string end = (size == 0 ? "[" : "") + std::string(closing);
-  if (size >= 0 && ::ftruncate(file_.number(), size) == 0)
-    static_cast<void>(!::write(file_.number(), end.data(), end.size()));
+  if (size >= 0 && ::ftruncate(file_.number(), size) == 0) {
+    [[maybe_unused]] const ssize_t ignored = ::write(file_.number(), end.data(), end.size());
+  }
   file_.close();
 }
 

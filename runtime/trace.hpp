@@ -44,8 +44,8 @@ private:
   std::filesystem::path path_;
   file_descriptor file_;
   std::uint32_t ranks_;
-  std::string waiting_;   ///< events that go to the disk together
-  const char* separator_; ///< before the next event
+  std::string waiting_;          ///< events that go to the disk together
+  const char* separator_ = "\n"; ///< before the next event
 };
 
 } // namespace troupe
