@@ -71,7 +71,8 @@ struct successor_message {
 /// The observer to the keeper: end all that you keep, then yourself.
 struct dismiss_ranks {};
 
-/// To the recorder, for the user: something is wrong, and the run goes on. A worker's shelf tells the worker.
+/// To the recorder, for the user: something is wrong, and the run goes on. A worker's shelf tells the worker,
+/// which passes it on.
 struct run_warning {
   std::string text;
 };

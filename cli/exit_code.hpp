@@ -8,7 +8,7 @@ namespace troupe {
 enum exit_code : int {
   exit_done = 0,
   exit_usage = 2,        ///< a wrong flag or run spec
-  exit_input = 3,        ///< unusable training data or checkpoint
+  exit_files = 3,        ///< unusable training data or checkpoint, or an output that cannot be written
   exit_failed = 4,       ///< the run was lost
   exit_refused = 5,      ///< for security
   exit_interrupted = 130 ///< by Ctrl-C, as shells report it
@@ -20,7 +20,8 @@ inline exit_code exit_code_of(error_kind kind) {
     return exit_usage;
   case error_kind::data:
   case error_kind::checkpoint:
-    return exit_input;
+  case error_kind::output:
+    return exit_files;
   case error_kind::security:
     return exit_refused;
   case error_kind::protocol:

@@ -1,5 +1,6 @@
 #include "cli/generate_command.hpp"
 
+#include "cli/console.hpp"
 #include "model/error.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/generate.hpp"
@@ -72,7 +73,7 @@ void generate(const generate_request& request) {
   std::vector<std::string> warnings;
   const checkpoint source = checkpoint::open_latest(request.checkpoint, warnings);
   for (const std::string& warning : warnings)
-    fmt::print(stderr, "troupe: warning: {}\n", warning);
+    complain("warning: " + warning);
   const token_format format = source.spec().data.tokens;
   const std::int64_t vocabulary = source.spec().model.vocabulary;
   std::vector<std::int32_t> history =
@@ -85,7 +86,7 @@ void generate(const generate_request& request) {
   for (std::uint64_t position = 0; position < request.tokens; ++position) {
     history.push_back(pick_token(model.next_logits(history), how, position));
     print_token(history.back(), format);
-    std::fflush(stdout);
+    expect_text_taken();
   }
   fmt::print("\n");
 }

@@ -1,5 +1,6 @@
 #include "cli/inspect_command.hpp"
 
+#include "cli/console.hpp"
 #include "model/error.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/plan.hpp"
@@ -36,7 +37,7 @@ void inspect_checkpoint(const fs::path& path) {
   std::vector<std::string> warnings;
   const checkpoint found = checkpoint::open_latest(path, warnings);
   for (const std::string& warning : warnings)
-    fmt::print(stderr, "troupe: warning: {}\n", warning);
+    complain("warning: " + warning);
   const run_spec& spec = found.spec();
   fmt::print("generation  {}\n", found.path().string());
   fmt::print("step        {} of {}\n", found.steps_done(), spec.training.steps);
@@ -69,7 +70,7 @@ void inspect_spec(const fs::path& path) {
 void inspect_schedule(const fs::path& path) {
   csv_notes notes;
   const schedule plan = read_csv(path.string(), &notes);
-  fmt::print(stderr, "{}", describe(notes, path.string()));
+  put_notice(describe(notes, path.string()));
   const schedule_facts facts = check_schedule(plan);
   const simulation timing = simulate(plan, {.stages = {stage_cost{}}});
   fmt::print("ranks         {}\n", plan.ranks);

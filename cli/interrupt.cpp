@@ -24,7 +24,7 @@ extern "C" void on_data_lost(int) {
   constexpr std::string_view line = "troupe: the data cannot be read any more: found their file cut short or its disk "
                                     "failing, expected it to stay as it was when the run began\n";
   static_cast<void>(!::write(STDERR_FILENO, line.data(), line.size()));
-  ::_exit(exit_input);
+  ::_exit(exit_files);
 }
 
 void handle(int number, void (*handler)(int)) {
@@ -56,7 +56,10 @@ interrupt_watch::interrupt_watch() : stack_(handler_stack_size()) {
   handle(SIGTERM, on_interrupt);
   handle(SIGHUP, on_interrupt);
   handle(SIGBUS, on_data_lost);
-  handle(SIGXFSZ, SIG_IGN); // a file that grows too large is then an error of the write, with a message
+  // A file that grows too large, and a reader that has gone, are then errors of the write, with a message. It stays so,
+  // as summary and report come after the run.
+  handle(SIGXFSZ, SIG_IGN);
+  handle(SIGPIPE, SIG_IGN);
 }
 
 interrupt_watch::~interrupt_watch() {
@@ -64,7 +67,6 @@ interrupt_watch::~interrupt_watch() {
   handle(SIGTERM, SIG_DFL);
   handle(SIGHUP, SIG_DFL);
   handle(SIGBUS, SIG_DFL);
-  handle(SIGXFSZ, SIG_DFL);
   ::sigaltstack(&former_, nullptr);
 }
 

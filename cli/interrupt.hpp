@@ -8,8 +8,9 @@
 namespace troupe {
 
 /// Watches SIGINT, SIGTERM and SIGHUP while it lives, and ends the program with a line when the data's file is cut
-/// under it (SIGBUS); at most one may live at a time. It is made, and ends, in the program's first thread: the system
-/// interrupts that one before any other.
+/// under it (SIGBUS). From the first one on, what a limit on files or a reader that has gone refuses is an error of the
+/// write, not the program's end. At most one may live at a time. It is made, and ends, in the program's first thread:
+/// the system interrupts that one before any other.
 class interrupt_watch {
 public:
   interrupt_watch();

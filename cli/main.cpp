@@ -1,5 +1,6 @@
 // The program's front: which command runs, and how its errors look from outside.
 #include "cli/certs_command.hpp"
+#include "cli/console.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/generate_command.hpp"
 #include "cli/inspect_command.hpp"
@@ -14,7 +15,6 @@
 #include <caf/config.hpp>
 #include <fmt/format.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -41,8 +41,8 @@ constexpr const char* examples = R"(Examples:
   troupe schedule 1f1b --stages 4 --microbatches 8     see a pipeline schedule before anything runs
   troupe inspect run/                                  what is in a checkpoint, with all hashes checked
 
-Exit codes: 0 done, 2 wrong flag or run spec, 3 unusable data or checkpoint, 4 run lost, 5 refused for security,
-130 interrupted. `troupe COMMAND --help` explains each command.)";
+Exit codes: 0 done, 2 wrong flag or run spec, 3 unusable data or checkpoint, or an output that cannot be
+written, 4 run lost, 5 refused for security, 130 interrupted. `troupe COMMAND --help` explains each command.)";
 
 /// Lists each command with the first line of its description; `troupe COMMAND --help` has the rest.
 class brief_list : public CLI::Formatter {
@@ -53,17 +53,8 @@ public:
   }
 };
 
-/// Error texts quote files and arguments; whatever these hold, an error stays one line.
-std::string one_line(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      c = c == '\n' ? ' ' : '?';
-  return text;
-}
-
 int fail(const std::string& message, exit_code code) {
-  std::fflush(stdout); // what was said before the error stays before it
-  std::fprintf(stderr, "troupe: %s\n", one_line(message).c_str());
+  complain(message);
   return code;
 }
 
@@ -134,13 +125,17 @@ int run(int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
+  hold_standard_streams();
   try {
     const int code = run(argc, argv);
-    if (std::fflush(stdout) != 0)
-      return fail("standard output: " + std::generic_category().message(errno), exit_failed);
+    expect_text_taken();
     return code;
   } catch (const error& problem) {
     return fail(problem.what(), exit_code_of(problem.kind()));
+  } catch (const std::system_error& problem) {
+    if (std::ferror(stdout) != 0) // a library has printed there
+      return fail("standard output: cannot write: " + problem.code().message(), exit_files);
+    return fail(problem.what(), exit_failed);
   } catch (const std::bad_alloc&) {
     return fail("out of memory, expected room for the model, its gradients and the activations in flight", exit_failed);
   } catch (const std::exception& problem) {

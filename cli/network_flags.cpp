@@ -43,9 +43,14 @@ std::shared_ptr<const tls_identity> tls_flags::load() const {
 }
 
 void network_flags::add_to(CLI::App& command) {
-  last_of(command.add_option("--workers", workers_, "hosts of the ranks: addresses at which `troupe worker` listens"))
+  // By functions: into an optional the library reads an empty text as if the flag had not been given.
+  last_of(command.add_option_function<std::string>(
+              "--workers", [this](const std::string& text) { workers_ = text; },
+              "hosts of the ranks: addresses at which `troupe worker` listens"))
       ->type_name("HOST:PORT,...");
-  last_of(command.add_option("--spawn", spawn_, "start so many worker processes on this machine, and end them"))
+  last_of(command.add_option_function<std::uint32_t>(
+              "--spawn", [this](const std::uint32_t& count) { spawn_ = count; },
+              "start so many worker processes on this machine, and end them"))
       ->type_name("N");
   tls_.add_to(command);
   last_of(command.add_option("--connect-timeout", connect_timeout_, "how long to try to reach a worker (30)"))
@@ -62,15 +67,15 @@ void network_flags::add_to(CLI::App& command) {
 }
 
 void network_flags::check() const {
-  if (!workers_.empty() && spawn_ > 0)
-    throw spec_error(fmt::format("--spawn: found {} beside --workers, expected one of the two", spawn_));
-  if (spawn_ > most_spawned)
-    throw spec_error(fmt::format("--spawn: found {}, expected at most {}", spawn_, most_spawned));
+  if (workers_ && spawn_)
+    throw spec_error(fmt::format("--spawn: found {} beside --workers, expected one of the two", *spawn_));
+  if (spawn_ && (*spawn_ == 0 || *spawn_ > most_spawned))
+    throw spec_error(fmt::format("--spawn: found {}, expected from 1 to {}", *spawn_, most_spawned));
   if (checkpoint_via_ != "shared" && checkpoint_via_ != "coordinator")
     throw spec_error(fmt::format("--checkpoint-via: found '{}', expected shared or coordinator", checkpoint_via_));
   expect_seconds("--connect-timeout", connect_timeout_);
-  if (!workers_.empty())
-    for (const network_address& one : parse_addresses(workers_, "--workers"))
+  if (workers_)
+    for (const network_address& one : parse_addresses(*workers_, "--workers"))
       expect_tls_unless_loopback(one, !tls_.directory.empty(), "--workers");
 }
 
@@ -81,13 +86,13 @@ coordinator_setup_of_workers network_flags::settle(std::optional<local_workers>&
   setup.connect_timeout = connect_timeout_;
   setup.checkpoints = checkpoint_via_ == "shared" ? checkpoint_route::shared : checkpoint_route::coordinator;
   setup.arithmetic = mixed_arithmetic_ ? arithmetic_rule::any : arithmetic_rule::equal;
-  if (spawn_ > 0) {
-    started.emplace(spawn_, tls_.directory, tls_.peer_timeout);
+  if (spawn_) {
+    started.emplace(*spawn_, tls_.directory, tls_.peer_timeout);
     setup.workers = started->addresses();
     setup.replace = [workers = &*started](const network_address& lost) { return workers->replace(lost); };
     setup.replace_all = [workers = &*started] { return workers->replace_all(); };
   } else {
-    setup.workers = parse_addresses(workers_, "--workers");
+    setup.workers = parse_addresses(*workers_, "--workers");
   }
   if (std::ranges::all_of(setup.workers, is_loopback)) // they share this machine
     setup.processors = usable_processors();

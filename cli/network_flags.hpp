@@ -26,7 +26,7 @@ struct tls_flags {
 class network_flags {
 public:
   void add_to(CLI::App& command);
-  bool distributed() const { return !workers_.empty() || spawn_ > 0; }
+  bool distributed() const { return workers_ || spawn_; }
   /// Throws spec_error or security_error; opens no connection.
   void check() const;
   /// Starts local workers if asked to; they live as long as `started`.
@@ -34,8 +34,8 @@ public:
 
 private:
   tls_flags tls_;
-  std::string workers_;
-  std::uint32_t spawn_ = 0;
+  std::optional<std::string> workers_;
+  std::optional<std::uint32_t> spawn_;
   double connect_timeout_ = 30.0;
   std::string checkpoint_via_ = "shared";
   bool mixed_arithmetic_ = false;

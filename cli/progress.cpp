@@ -1,9 +1,10 @@
 #include "cli/progress.hpp"
 
+#include "cli/console.hpp"
+
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstdio>
 #include <unistd.h>
 
 namespace troupe {
@@ -13,6 +14,7 @@ namespace {
 constexpr std::uint64_t lines_per_run = 20;
 constexpr double seconds_between_rewrites = 0.1;
 constexpr std::uint64_t most_skips_told = 20;
+constexpr const char* erase_line = "\r\x1b[K"; ///< carriage return, then erase to the end of the line
 
 /// "42 s", "3:07", "2:03:07"
 std::string duration(double seconds) {
@@ -31,8 +33,9 @@ progress_style style_for_stderr() {
 }
 
 void progress::end_line() {
+  const std::lock_guard hold(lock_);
   if (line_open_)
-    fmt::print(stderr, "\n");
+    put_notice("\n");
   line_open_ = false;
 }
 
@@ -49,11 +52,17 @@ void progress::say_skipped(const step_progress& at) {
   ++skipped_;
   if (style_ == progress_style::none || skipped_ > most_skips_told)
     return;
-  fmt::print(stderr, "{}{}, skipped\n", line_open_ ? "\n" : "", at.skipped);
+  put_notice(fmt::format("{}{}, skipped\n", line_open_ ? "\n" : "", at.skipped));
   line_open_ = false;
 }
 
+void progress::show(const validation_point& at) {
+  const std::lock_guard hold(lock_);
+  validation_ = at.loss;
+}
+
 void progress::show(const step_progress& at) {
+  const std::lock_guard hold(lock_);
   ++steps_seen_;
   seconds_ += at.seconds;
   if (!at.skipped.empty())
@@ -69,26 +78,32 @@ void progress::show(const step_progress& at) {
   const std::string line = fmt::format("step {}/{}  {}{}  {:.0f} tokens/s{}{}  left {}", at.step, at.steps, loss,
                                        validation, at.tokens_per_second, bubble, skipped, duration(left));
   line_open_ = style_ == progress_style::rewritten;
-  if (line_open_)
-    fmt::print(stderr, "\r\x1b[K{}", line); // carriage return, then erase to the end of the line
-  else
-    fmt::print(stderr, "{}\n", line);
-  std::fflush(stderr);
+  put_notice(line_open_ ? erase_line + line : line + "\n");
 }
 
 void progress::show(const rank_recovery& one) {
   constexpr double milliseconds = 1e3; // in a second
-  if (style_ == progress_style::none)
-    return;
   const std::string end = one.resumed > 0.0
                               ? fmt::format("lives again after {:.1f} ms, {} microbatches replayed",
                                             (one.resumed - one.noticed) * milliseconds, one.replayed_passes)
                               : "did not live again";
-  say(fmt::format("step {}: {}; rank {} {}", one.step + 1, one.cause, one.rank, end));
+  note(fmt::format("step {}: {}; rank {} {}", one.step + 1, one.cause, one.rank, end));
 }
 
 void progress::say(const std::string& line) {
-  fmt::print(stderr, "{}{}\n", line_open_ ? "\r\x1b[K" : "", line);
+  const std::lock_guard hold(lock_);
+  put_line(line);
+}
+
+void progress::note(const std::string& line) {
+  const std::lock_guard hold(lock_);
+  if (style_ != progress_style::none)
+    put_line(line);
+}
+
+/// In place of a line that is rewritten, which comes back below.
+void progress::put_line(const std::string& line) {
+  put_notice(fmt::format("{}{}\n", line_open_ ? erase_line : "", one_line(line)));
   line_open_ = false;
 }
 

@@ -5,6 +5,7 @@
 #include "runtime/run_options.hpp"
 
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -16,7 +17,7 @@ enum class progress_style { none, lines, rewritten };
 /// rewritten on a terminal, else lines.
 progress_style style_for_stderr();
 
-/// Prints steps as they finish.
+/// Prints steps as they finish, and lines between them. From any thread.
 class progress {
 public:
   explicit progress(progress_style style) : style_(style) {}
@@ -29,15 +30,19 @@ public:
   void end_line();
   /// A line of its own, whatever the style.
   void say(const std::string& line);
-  void show(const validation_point& at) { validation_ = at.loss; }
+  /// The same, unless nothing is to be shown.
+  void note(const std::string& line);
+  void show(const validation_point& at);
   /// A line of its own, unless nothing is to be shown.
   void show(const rank_recovery& one);
 
 private:
   bool is_due(const step_progress& at) const;
   void say_skipped(const step_progress& at);
+  void put_line(const std::string& line);
 
   progress_style style_;
+  std::mutex lock_; ///< of all below
   std::uint64_t steps_seen_ = 0;
   std::uint64_t skipped_ = 0;
   double seconds_ = 0.0;       ///< of all steps seen

@@ -1,5 +1,6 @@
 #include "cli/schedule_command.hpp"
 
+#include "cli/console.hpp"
 #include "cli/schedule_formats.hpp"
 #include "cli/schedule_source.hpp"
 #include "model/error.hpp"
@@ -75,10 +76,10 @@ std::string list_names() {
 }
 
 void write(const std::string& text, const std::string& output) {
-  if (!output.empty())
-    write_text_file(output, text);
-  else if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    throw run_error("stdout: found it closed or full, expected to write the schedule there");
+  if (output.empty())
+    return put_text(text);
+  expect_writable(output);
+  write_text_file(output, text);
 }
 
 void run(const schedule_options& options) {

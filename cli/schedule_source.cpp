@@ -1,5 +1,6 @@
 #include "cli/schedule_source.hpp"
 
+#include "cli/console.hpp"
 #include "model/error.hpp"
 #include "runtime/schedule/cost_text.hpp"
 #include "runtime/schedule/csv.hpp"
@@ -23,7 +24,7 @@ bool is_searched(const std::string& name) {
 schedule read_fitting_csv(const schedule_request& request) {
   csv_notes notes;
   schedule read = read_csv(request.name, &notes);
-  fmt::print(stderr, "{}", describe(notes, request.name));
+  put_notice(describe(notes, request.name));
   const auto require = [&](std::uint32_t held, std::uint32_t given, const char* flag) {
     if (given != 0 && given != held)
       throw spec_error(fmt::format("{}: found {}, expected {} as in {}", flag, given, held, request.name));
@@ -73,7 +74,7 @@ costed_schedule search(const schedule_request& request, const schedule_source& s
                                           .memory_limit = source.memory_limit,
                                           .cut = to_cutter(costs, request.ranks),
                                           .costs = costs});
-  fmt::print(stderr, "{}\n", describe(result));
+  put_notice(describe(result) + "\n");
   costed_schedule found{std::move(result.found.plan), costs};
   found.costs.stages = std::move(result.stages);
   found.costs.sizes = std::move(result.sizes);

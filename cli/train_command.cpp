@@ -4,7 +4,9 @@
 #include "actors/profile.hpp"
 #include "actors/run.hpp"
 #include "cli/checkpoint_watch.hpp"
+#include "cli/console.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/former_run.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/network_flags.hpp"
 #include "cli/progress.hpp"
@@ -14,18 +16,15 @@
 #include "runtime/faults/chaos.hpp"
 #include "runtime/generation.hpp"
 #include "runtime/one_thread_trainer.hpp"
-#include "runtime/recovery/run_log.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "runtime/report.hpp"
 #include "runtime/run_rules.hpp"
-#include "runtime/same_result.hpp"
 #include "runtime/schedule/csv.hpp"
 #include "runtime/searched_plan.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -78,9 +77,9 @@ void expect_checkpoint_directory(const fs::path& directory) {
   while (!fs::exists(nearest, ignored) && nearest.has_relative_path())
     nearest = nearest.parent_path();
   if (!fs::is_directory(nearest, ignored) || ::access(nearest.c_str(), W_OK | X_OK) != 0)
-    throw spec_error(fmt::format("checkpoint.directory: found '{}', expected a writable directory or a place to "
-                                 "create one; {} is neither",
-                                 directory.string(), nearest.string()));
+    throw checkpoint_error(fmt::format("checkpoint.directory: found '{}', expected a writable directory or a place to "
+                                       "create one; {} is neither",
+                                       directory.string(), nearest.string()));
 }
 
 /// A new run must not be mixed with an old one: the newest generation of a directory is what a resume goes on from.
@@ -94,43 +93,6 @@ void expect_no_other_run(const fs::path& directory, const std::string& resumed) 
         fmt::format("checkpoint.directory: found '{}' with {} of another run, expected a directory without "
                     "checkpoints (or --resume {})",
                     directory.string(), generation_name(steps.front()), directory.string()));
-}
-
-/// What a run goes on from: its newest checkpoint, or, when it was cut off before its first one, its decision log.
-struct former_run {
-  std::optional<checkpoint> saved;
-  run_spec spec;
-
-  const checkpoint* start() const { return saved ? &*saved : nullptr; }
-  std::uint64_t steps_done() const { return saved ? saved->steps_done() : 0; }
-};
-
-bool has_only_log(const fs::path& directory) {
-  std::error_code ignored; // what cannot be looked at is refused where it is opened
-  return fs::is_regular_file(directory / decision_log_name, ignored) && list_generations(directory).steps.empty();
-}
-
-std::optional<former_run> open_former(const std::string& directory) {
-  if (directory.empty())
-    return std::nullopt;
-  if (has_only_log(directory))
-    return former_run{std::nullopt, spec_in_log(directory)};
-  std::vector<std::string> warnings;
-  checkpoint found = checkpoint::open_latest(directory, warnings);
-  for (const std::string& warning : warnings)
-    fmt::print(stderr, "troupe: warning: {}\n", warning);
-  run_spec spec = found.spec();
-  return former_run{std::move(found), std::move(spec)};
-}
-
-/// Of a log a run that has one expects the same again.
-void expect_same_run(const former_run& former, const run_spec& spec, const std::string& directory) {
-  if (former.saved)
-    return former.saved->expect_same_run(spec);
-  if (const auto other = first_difference(spec, former.spec))
-    throw checkpoint_error(fmt::format("{}: {}: found {} in this run, expected {} as in the log",
-                                       (fs::path(directory) / decision_log_name).string(), other->field, other->found,
-                                       other->expected));
 }
 
 /// What flags outside the spec cannot be combined with.
@@ -232,12 +194,24 @@ file_data open_data(const run_spec& spec) {
   return {spec, find_family(spec.model.family).targets_per_sequence(spec.model)};
 }
 
-/// Prints what the run has come to.
-void conclude(const train_request& request, const run_report& report, const std::string& generation) {
-  fmt::print("{}", summary(report, generation)); // first, so that a report that cannot be written takes no result along
-  std::fflush(stdout);
+/// Tells what the run has come to, in each way whatever became of the others. Returns a line for each that was refused.
+std::vector<std::string> conclude(const train_request& request, const run_report& report,
+                                  const std::string& generation) {
+  std::vector<std::string> refusals = report.failed_outputs;
+  const auto attempt = [&](const auto& act) {
+    try {
+      act();
+    } catch (const output_error& refusal) {
+      refusals.emplace_back(refusal.what());
+    }
+  };
+  const std::string told = summary(report, generation);
+  attempt([&] { put_text(told); });
+  if (refusals.size() > report.failed_outputs.size()) // the hash may be in no other place
+    put_notice(told);
   if (!request.report.empty())
-    write_text_file(request.report, to_json(report, TROUPE_VERSION));
+    attempt([&] { write_text_file(request.report, to_json(report, TROUPE_VERSION)); });
+  return refusals;
 }
 
 /// Where the ranks live: in this process, or with workers, which it holds on to.
@@ -281,7 +255,7 @@ plan find_plan(const train_request& request, const run_spec& spec, const data_so
     chosen = search_plan(spec, profile->layers, profile->processors);
   }
   if (!request.quiet)
-    fmt::print(stderr, "{}; layers by stage {}\n", describe(chosen.found), partition_text(chosen.pipeline.stages));
+    put_notice(fmt::format("{}; layers by stage {}\n", describe(chosen.found), partition_text(chosen.pipeline.stages)));
   return std::move(chosen.pipeline);
 }
 
@@ -290,25 +264,23 @@ void tell_chaos(const train_request& request, const run_spec& spec, const plan& 
   const std::uint64_t first = options.resume == nullptr ? 0 : options.resume->steps_done();
   const std::vector<chaos_event> events = chaos_of(spec, chosen, first);
   if (!events.empty() && !request.quiet)
-    fmt::print(stderr, "chaos: {}\n", to_text(events));
+    put_notice(fmt::format("chaos: {}\n", to_text(events)));
 }
 
 /// Runs what the spec asks for.
-run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options) {
+run_report run(const train_request& request, const run_spec& spec, const data_source& data, run_options options,
+               progress& shown) {
   if (spec.pipeline.schedule == "reference")
     return run_reference(spec, data, options);
-  const rank_places places(request.network, [&request](const std::string& text) {
-    if (!request.quiet)
-      fmt::print(stderr, "{}\n", text);
-  });
+  const rank_places places(request.network, [&shown](const std::string& text) { shown.note(text); });
   const plan chosen = spec.pipeline.schedule == searched_schedule_name
                           ? find_plan(request, spec, data, options, places)
                           : make_plan(spec, find_family(spec.model.family));
-  fmt::print(stderr, "{}", describe(chosen.notes, spec.pipeline.schedule));
+  put_notice(describe(chosen.notes, spec.pipeline.schedule));
   if (!chosen.facts.canonical && !chosen.order.asynchronous)
-    fmt::print(stderr,
-               "note: {}: gradients add up in another order than in the reference, so the bits differ from its\n",
-               chosen.order.name);
+    put_notice(
+        fmt::format("note: {}: gradients add up in another order than in the reference, so the bits differ from its\n",
+                    chosen.order.name));
   tell_chaos(request, spec, chosen, options);
   if (!request.save_schedule.empty())
     write_text_file(request.save_schedule, to_csv(chosen.order));
@@ -320,7 +292,7 @@ void train(const train_request& request) {
   const std::optional<former_run> resumed = open_former(request.resume);
   run_spec spec = spec_of(request, resumed);
   if (request.print_spec) {
-    fmt::print("{}", to_text(spec));
+    put_text(to_text(spec));
     return;
   }
   const file_data data = open_data(spec);
@@ -328,6 +300,8 @@ void train(const train_request& request) {
   if (!spec.checkpoint.directory.empty() && spec.data.sha256.empty())
     spec.data.sha256 = data.content_sha256(); // a resumed run must find the same data
 
+  if (resumed)
+    tell_if_over(*resumed, spec);
   progress shown(request.quiet ? progress_style::none : style_for_stderr());
   std::optional<interrupt_watch> interrupts(std::in_place);
   checkpoint_watch checkpoints(shown, final_step(spec), interrupts->count(),
@@ -343,11 +317,15 @@ void train(const train_request& request) {
                             .on_checkpoint_failed = [&](const checkpoint_failed& one) { checkpoints.note(one); },
                             .on_warning = [&](const std::string& text) { shown.say("warning: " + text); },
                             .interrupts = &interrupts->count()};
-  const run_report report = run(request, spec, data, options);
+  const run_report report = run(request, spec, data, options, shown);
   interrupts.reset(); // from here on Ctrl-C ends the program
   shown.end_line();
-  conclude(request, report, checkpoints.generation());
+  const std::vector<std::string> refusals = conclude(request, report, checkpoints.generation());
+  for (const std::string& refusal : refusals)
+    complain(refusal);
   checkpoints.expect_last(report);
+  if (!refusals.empty())
+    throw CLI::RuntimeError(exit_files);
   if (report.interrupted)
     throw CLI::RuntimeError(exit_interrupted);
 }

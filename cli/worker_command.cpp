@@ -1,6 +1,7 @@
 #include "cli/worker_command.hpp"
 
 #include "actors/network/worker_process.hpp"
+#include "cli/console.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/network_flags.hpp"
@@ -60,21 +61,19 @@ void work(const worker_request& request) {
       throw run_error("--end-with-parent: found no parent, expected the process that started this one");
   }
   const interrupt_watch interrupts;
-  run_worker({.listen = address,
-              .worker = {.tls = request.tls.load(),
-                         .peer_timeout = request.tls.peer_timeout,
-                         .hold = request.hold,
-                         .on_event =
-                             [quiet = request.quiet](const std::string& text) {
-                               if (!quiet)
-                                 fmt::print(stderr, "{}\n", text);
-                             }},
-              .on_listening =
-                  [](const network_address& where) {
-                    fmt::print("{}{}\n", listening_prefix, to_string(where));
-                    std::fflush(stdout);
-                  },
-              .interrupts = &interrupts.count()});
+  run_worker(
+      {.listen = address,
+       .worker = {.tls = request.tls.load(),
+                  .peer_timeout = request.tls.peer_timeout,
+                  .hold = request.hold,
+                  .on_event =
+                      [quiet = request.quiet](const std::string& text) {
+                        if (!quiet)
+                          put_notice(one_line(text) + "\n");
+                      }},
+       .on_listening =
+           [](const network_address& where) { put_text(fmt::format("{}{}\n", listening_prefix, to_string(where))); },
+       .interrupts = &interrupts.count()});
   throw CLI::RuntimeError(exit_interrupted);
 }
 

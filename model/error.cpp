@@ -17,6 +17,8 @@ void throw_error(error_kind kind, const std::string& message) {
     throw protocol_error(message);
   case error_kind::security:
     throw security_error(message);
+  case error_kind::output:
+    throw output_error(message);
   case error_kind::run:
     break;
   }

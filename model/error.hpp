@@ -14,6 +14,7 @@ enum class error_kind {
   protocol,   ///< an actor or a peer broke the rules of the run
   security,   ///< refused for security
   run,        ///< a stage failed and the run cannot go on
+  output,     ///< a file that was asked for, or standard output, cannot be written
 };
 
 /// The base of all errors that are not our own mistakes. `what()` is one line that names the file or field, what was
@@ -40,6 +41,7 @@ using checkpoint_error = error_of<error_kind::checkpoint>;
 using protocol_error = error_of<error_kind::protocol>;
 using security_error = error_of<error_kind::security>;
 using run_error = error_of<error_kind::run>;
+using output_error = error_of<error_kind::output>;
 
 /// Throws the error type that belongs to `kind`.
 [[noreturn]] void throw_error(error_kind kind, const std::string& message);

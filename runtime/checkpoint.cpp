@@ -145,9 +145,7 @@ void checkpoint::read(const std::string& parameter, tensor& value, std::span<ten
 }
 
 void checkpoint::expect_same_run(const run_spec& spec) const {
-  if (const auto other = first_difference(spec, spec_))
-    throw checkpoint_error(fmt::format("{}: {}: found {} in this run, expected {} as in the checkpoint", path_.string(),
-                                       other->field, other->found, other->expected));
+  expect_same_result(spec, spec_, path_, "the checkpoint");
 }
 
 } // namespace troupe

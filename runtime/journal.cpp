@@ -4,6 +4,8 @@
 #include "runtime/run_rules.hpp"
 #include "runtime/start_delay.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -41,17 +43,44 @@ journal::journal(journal_setup setup) : setup_(std::move(setup)) {
     go_on_from(*setup_.options->before);
   if (!setup_.options->timeline.empty())
     open_timeline(); // first, so that one that is refused leaves no trace file behind
-  if (!setup_.options->trace.empty())
+  if (!setup_.options->trace.empty() && report_.failed_outputs.empty())
     open_trace();
 }
 
 /// A run that went back goes on with its trace, too.
 void journal::open_trace() {
   const run_report* const before = setup_.options->before;
-  trace_.emplace(setup_.options->trace, std::max<std::uint32_t>(1, static_cast<std::uint32_t>(batches_per_step())),
-                 before == nullptr ? trace_opening::anew : trace_opening::go_on);
-  if (before != nullptr && !before->returns.empty())
-    trace_->add(before->returns.back());
+  const auto tracks = std::max<std::uint32_t>(1, static_cast<std::uint32_t>(batches_per_step()));
+  if (before == nullptr) {
+    trace_.emplace(setup_.options->trace, tracks);
+    return;
+  }
+  try {
+    trace_.emplace(setup_.options->trace, tracks, trace_opening::go_on);
+  } catch (const spec_error& refusal) { // too late to refuse the run
+    return give_up_trace(refusal);
+  }
+  if (!before->returns.empty())
+    trace([&](trace_writer& file) { file.add(before->returns.back()); });
+}
+
+/// A trace that the disk refuses takes nothing else along.
+template <class Act>
+void journal::trace(const Act& act) {
+  if (!trace_)
+    return;
+  try {
+    act(*trace_);
+  } catch (const output_error& refusal) {
+    give_up_trace(refusal);
+  }
+}
+
+void journal::give_up_trace(const error& refusal) {
+  trace_.reset();
+  report_.failed_outputs.emplace_back(refusal.what());
+  if (!complete() && setup_.options->on_warning)
+    setup_.options->on_warning(fmt::format("{}; the trace ends here, the run goes on", refusal.what()));
 }
 
 /// Steps after the one that the run went back to are told again, be it that all are.
@@ -68,6 +97,7 @@ void journal::go_on_from(const run_report& before) {
   std::ranges::copy_if(before.validations, std::back_inserter(report_.validations), until_here);
   std::ranges::copy_if(before.skipped_steps, std::back_inserter(report_.skipped_steps), until_here);
   report_.failed_checkpoints = before.failed_checkpoints;
+  report_.failed_outputs = before.failed_outputs; // the trace: nothing else is written before the end
   report_.recoveries = before.recoveries;
   report_.scheduler_recoveries = before.scheduler_recoveries;
   report_.returns = before.returns;
@@ -117,8 +147,7 @@ void journal::add(const rank_recovered& in) {
 void journal::tell_once(const rank_recovery& one) {
   if (!told_recoveries_.try_emplace({one.rank, one.noticed}, one).second)
     return;
-  if (trace_)
-    trace_->add(one);
+  trace([&](trace_writer& file) { file.add(one); });
   if (setup_.options->on_recovery)
     setup_.options->on_recovery(one);
 }
@@ -138,8 +167,10 @@ void journal::tell_complete_steps() {
 }
 
 void journal::tell(const step_closed& closing, const std::vector<slice_batch>& slices) {
-  if (trace_)
-    std::ranges::for_each(slices, [&](const slice_batch& batch) { trace_->add(batch); });
+  trace([&](trace_writer& file) {
+    for (const slice_batch& batch : slices)
+      file.add(batch);
+  });
   const run_options& options = *setup_.options;
   if (closing.at.mode == pass_mode::evaluate) {
     report_.validations.push_back({closing.at.step + 1, closing.loss});
@@ -255,12 +286,19 @@ run_report journal::so_far() const {
   return told;
 }
 
+void journal::write_timeline(const simulation& predicted) {
+  try {
+    write_text_file(setup_.options->timeline, timeline_->draw(predicted));
+  } catch (const output_error& refusal) {
+    report_.failed_outputs.emplace_back(refusal.what());
+  }
+}
+
 run_report journal::finish() {
   TROUPE_CHECK(complete(), "the report of a run that is not over");
   for (const rank_recovery& one : end_->recoveries) // those, too, that never caught up
     tell_once(one);
-  if (trace_)
-    trace_->close();
+  trace([](trace_writer& file) { file.close(); });
   report_.weights_sha256 = end_->weights_sha256;
   report_.optimizer_sha256 = end_->optimizer_sha256;
   report_.interrupted = end_->interrupted;
@@ -280,7 +318,7 @@ run_report journal::finish() {
   if (const std::optional<simulation> predicted = predict()) {
     report_.predicted_bubble_fraction = predicted->bubble_fraction;
     if (timeline_)
-      write_text_file(setup_.options->timeline, timeline_->draw(*predicted));
+      write_timeline(*predicted);
   }
   const run_spec& spec = *setup_.spec;
   double flops = 0.0;

@@ -36,8 +36,9 @@ struct journal_setup {
 /// step of the timeline.
 class journal {
 public:
-  /// Opens the trace file, or goes on with it when the run went back. Throws spec_error when it cannot, or when a
-  /// timeline is asked for that cannot be drawn.
+  /// Opens the trace file, or goes on with it when the run went back. Throws spec_error when it cannot be made, or when
+  /// a timeline is asked for that cannot be drawn. Whatever else the disk refuses is noted in the report, and a trace
+  /// is then given up with a warning.
   explicit journal(journal_setup setup);
 
   void add(const slice_batch& in);
@@ -70,6 +71,10 @@ private:
   double bubble_of(const std::vector<slice_batch>& slices);
   void go_on_from(const run_report& before);
   void open_trace();
+  template <class Act>
+  void trace(const Act& act);
+  void give_up_trace(const error& refusal);
+  void write_timeline(const simulation& predicted);
   void open_timeline();
   std::vector<stage_cost> mean_costs() const;
   void report_stages();

@@ -14,8 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr auto kind = error_kind::spec;
-
 /// The file that a name leads to. Where a link leads to a file, the file is replaced, not the link.
 struct destination {
   fs::path path;
@@ -23,7 +21,7 @@ struct destination {
   bool in_place = false; ///< a terminal, a pipe, a device: written to, never replaced
 };
 
-destination resolve(const fs::path& path) {
+destination resolve(const fs::path& path, error_kind kind) {
   if (!path.has_filename())
     throw_error(kind, path.string() + ": found a path that ends in no name, expected one of a file");
   std::error_code reason;
@@ -39,7 +37,7 @@ destination resolve(const fs::path& path) {
   return {.path = in_place ? path : fs::canonical(path, reason), .exists = true, .in_place = in_place};
 }
 
-file_descriptor open_existing(const fs::path& path, int flags) {
+file_descriptor open_existing(const fs::path& path, int flags, error_kind kind) {
   const int number = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | flags);
   if (number < 0)
     throw_system_error(kind, path, "open for writing", errno);
@@ -49,24 +47,26 @@ file_descriptor open_existing(const fs::path& path, int flags) {
 } // namespace
 
 void write_text_file(const fs::path& path, const std::string& text) {
+  constexpr auto kind = error_kind::output;
   const std::span<const std::byte> bytes = std::as_bytes(std::span(text));
-  const destination target = resolve(path);
+  const destination target = resolve(path, kind);
   if (target.in_place)
-    return write_all(open_existing(target.path, O_APPEND), bytes, path, kind);
+    return write_all(open_existing(target.path, O_APPEND, kind), bytes, path, kind);
   replacement_file file(target.path, kind);
   file.write(bytes);
   file.replace();
 }
 
 void expect_writable(const fs::path& path) {
-  const destination target = resolve(path);
+  constexpr auto kind = error_kind::spec; // nothing is lost yet
+  const destination target = resolve(path, kind);
   // Not opened: a pipe would see a writer come and go, and take that for the end.
   if (target.in_place && ::access(target.path.c_str(), W_OK) != 0)
     throw_system_error(kind, path, "write", errno);
   if (target.in_place)
     return;
   if (target.exists)
-    open_existing(target.path, 0);
+    open_existing(target.path, 0, kind);
   const replacement_file probe(target.path, kind);
 }
 

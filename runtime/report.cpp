@@ -175,6 +175,7 @@ std::string to_json(const run_report& report, const std::string& version) {
                                      return json{{"step", one.step}, {"loss", one.loss}};
                                    })},
       {"failed_checkpoints", list_to_json(report.failed_checkpoints, failed_to_json)},
+      {"failed_outputs", report.failed_outputs},
       {"step_seconds", report.step_seconds},
       {"skipped_steps", list_to_json(report.skipped_steps, skipped_to_json)},
       {"ranks", list_to_json(report.ranks, rank_to_json)},

@@ -59,6 +59,7 @@ struct run_report {
   std::vector<double> gradient_norms; ///< before clipping
   std::vector<validation_point> validations;
   std::vector<checkpoint_failed> failed_checkpoints;
+  std::vector<std::string> failed_outputs; ///< trace and timeline, if they could not be written: which one, and why
   std::vector<double> step_seconds;
   std::vector<skipped_step> skipped_steps;
   double tokens_per_second = 0.0;                  ///< median after warm-up
@@ -92,7 +93,7 @@ void fill_rates(run_report& report, double tokens_per_step, double flops_per_ste
 /// same bits back; a number that is not finite is written as null.
 std::string to_json(const run_report& report, const std::string& version);
 
-/// Writes `text` to `path` through a temp file and rename. Throws spec_error naming the path and the system's reason.
+/// Writes `text` to `path` through a temp file and rename. Throws output_error naming the path and the system's reason.
 void write_text_file(const std::filesystem::path& path, const std::string& text);
 
 /// Throws spec_error unless a file can be created at `path` (so that a long run does not end in a refusal). Leaves

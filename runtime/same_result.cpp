@@ -1,6 +1,9 @@
 #include "runtime/same_result.hpp"
 
+#include "model/error.hpp"
 #include "runtime/stage_cuts.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -48,6 +51,21 @@ std::optional<spec_difference> first_difference(const run_spec& spec, const run_
   if (!cuts || !expected_cuts || *cuts != *expected_cuts)
     return spec_difference{"pipeline.partition", cuts_text(cuts), cuts_text(expected_cuts)};
   return std::nullopt;
+}
+
+void expect_same_result(const run_spec& spec, const run_spec& expected, const std::filesystem::path& place,
+                        const char* what) {
+  if (const auto other = first_difference(spec, expected))
+    throw checkpoint_error(fmt::format("{}: {}: found {} in this run, expected {} as in {}", place.string(),
+                                       other->field, other->found, other->expected, what));
+}
+
+void expect_same_versions(const std::string& rule, const std::string& expected, const std::filesystem::path& place,
+                          const char* what) {
+  const auto text = [](const std::string& one) { return one.empty() ? "a synchronous schedule" : "'" + one + "'"; };
+  if (rule != expected)
+    throw checkpoint_error(fmt::format("{}: pipeline.schedule: found {} in this run, expected {} as in {}",
+                                       place.string(), text(rule), text(expected), what));
 }
 
 } // namespace troupe

@@ -4,6 +4,7 @@
 
 #include "runtime/run_spec.hpp"
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -20,6 +21,14 @@ struct spec_difference {
 /// decide; data.path (the file may have moved; its content is not compared), training.steps (the learning rate depends
 /// on optimizer.decay_steps alone), training.stop_after, and all other sections do not.
 std::optional<spec_difference> first_difference(const run_spec& spec, const run_spec& expected);
+
+/// Throws checkpoint_error when there is such a field. `place` is where `expected` was found, `what` it is "the log".
+void expect_same_result(const run_spec& spec, const run_spec& expected, const std::filesystem::path& place,
+                        const char* what);
+
+/// The same of the rules of weight versions (versions_rule), which go by the schedule; empty: a synchronous one.
+void expect_same_versions(const std::string& rule, const std::string& expected, const std::filesystem::path& place,
+                          const char* what);
 
 /// All fields that decide, with their values, a line each; the cuts are not among them.
 std::string deciding_fields(const run_spec& spec);

@@ -1,18 +1,25 @@
 #include "runtime/trace.hpp"
 
 #include "model/error.hpp"
-#include "runtime/file_io.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <cerrno>
+#include <fcntl.h>
+#include <span>
+#include <string_view>
+#include <unistd.h>
+#include <utility>
 
 namespace troupe {
 
 namespace {
 
 constexpr double microseconds = 1e6; ///< the format's unit, per second
+constexpr std::string_view closing = "\n]\n";
+constexpr std::size_t flushed_bytes = std::size_t{16} << 10;
 
 /// Chrome's trace event format: "M" names a track (a thread of the one process), "X" is a slice with its duration.
 std::string name_event(std::uint32_t rank) {
@@ -50,27 +57,76 @@ std::string return_event(std::uint32_t rank, const run_return& back) {
                          {{"from_step", back.from_step}, {"to_step", back.to_step}, {"cause", back.cause}});
 }
 
+file_descriptor open_trace(const std::filesystem::path& path, trace_opening opening) {
+  const int flags = opening == trace_opening::anew ? O_WRONLY | O_CREAT | O_TRUNC : O_RDWR | O_CREAT;
+  const int number = ::open(path.c_str(), flags | O_APPEND | O_CLOEXEC, 0666);
+  if (number < 0)
+    throw_system_error(error_kind::spec, path, "create", errno);
+  return file_descriptor(number);
+}
+
 } // namespace
 
 trace_writer::trace_writer(const std::filesystem::path& path, std::uint32_t ranks, trace_opening opening)
-    : path_(path), out_(path, opening == trace_opening::anew ? std::ios::trunc : std::ios::app), ranks_(ranks),
-      first_(opening == trace_opening::anew) {
-  if (!out_)
-    throw_system_error(error_kind::spec, path, "create", errno);
-  if (opening == trace_opening::go_on)
+    : path_(path), file_(open_trace(path, opening)), ranks_(ranks) {
+  if (opening == trace_opening::go_on && reopen())
     return;
-  out_ << '[';
+  waiting_ = "[";
   for (std::uint32_t rank = 0; rank < ranks; ++rank) {
     write(name_event(rank));
     write(order_event(rank));
   }
 }
 
-trace_writer::~trace_writer() = default;
+trace_writer::~trace_writer() {
+  if (file_.number() < 0)
+    return;
+  try {
+    close();
+  } catch (const output_error&) { // the run has failed before, and for another reason, which is told
+  }
+}
+
+/// Takes the end off a former writer's array; false when there is none.
+bool trace_writer::reopen() {
+  const off_t size = ::lseek(file_.number(), 0, SEEK_END);
+  const auto length = static_cast<off_t>(closing.size());
+  std::array<char, closing.size()> end{};
+  if (size < length || ::pread(file_.number(), end.data(), end.size(), size - length) != length ||
+      std::string_view(end.data(), end.size()) != closing)
+    return false;
+  if (::ftruncate(file_.number(), size - length) != 0)
+    throw_system_error(error_kind::spec, path_, "cut", errno);
+  separator_ = ",\n";
+  return true;
+}
 
 void trace_writer::write(const std::string& event) {
-  out_ << (first_ ? "\n" : ",\n") << event;
-  first_ = false;
+  waiting_ += separator_;
+  waiting_ += event;
+  separator_ = ",\n";
+  if (waiting_.size() >= flushed_bytes)
+    flush();
+}
+
+void trace_writer::flush() {
+  const std::string events = std::exchange(waiting_, {});
+  const off_t size = ::lseek(file_.number(), 0, SEEK_END); // of a pipe: none
+  try {
+    write_all(file_, std::as_bytes(std::span(events)), path_, error_kind::output);
+  } catch (const output_error&) {
+    end_at(size);
+    throw;
+  }
+}
+
+/// Cuts what the disk took of events in part, which leaves room for the end, mostly; more cannot be done.
+void trace_writer::end_at(std::int64_t size) {
+  const std::string end = (size == 0 ? "[" : "") + std::string(closing);
+  if (size >= 0 && ::ftruncate(file_.number(), size) == 0) {
+    [[maybe_unused]] const ssize_t ignored = ::write(file_.number(), end.data(), end.size());
+  }
+  file_.close();
 }
 
 void trace_writer::add(const slice_batch& batch) {
@@ -88,10 +144,10 @@ void trace_writer::add(const run_return& back) {
 }
 
 void trace_writer::close() {
-  out_ << "\n]\n";
-  out_.close();
-  if (!out_)
-    throw run_error(path_.string() + ": found a disk that refused a part of the trace, expected room for all of it");
+  waiting_ += closing;
+  flush();
+  if (const int code = file_.close(); code != 0)
+    throw_system_error(error_kind::output, path_, "close", code);
 }
 
 } // namespace troupe

@@ -2,27 +2,29 @@
 // named by action, the recoveries of ranks, and the returns of whole runs.
 #pragma once
 
+#include "runtime/file_io.hpp"
 #include "runtime/report.hpp"
 #include "runtime/traffic.hpp"
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 namespace troupe {
 
-/// anew: the file is made, or emptied. go_on: it goes on where a trace ends that was not closed.
+/// anew: the file is made, or emptied. go_on: what a former writer has left goes on.
 enum class trace_opening { anew, go_on };
 
-/// Streams slices to a file as they come; the file is valid JSON after close() and, being an array, readable by
-/// Perfetto even without it.
+/// Streams slices to a file as they come, which is a whole JSON array when the writer is gone, however that came about.
+/// What the disk refuses throws output_error naming the path and the system's reason; the array then ends with the last
+/// slice that the disk took, and no further call may follow.
 class trace_writer {
 public:
   /// Opens `path` and names the tracks. Throws spec_error naming the path and the system's reason.
   trace_writer(const std::filesystem::path& path, std::uint32_t ranks, trace_opening opening = trace_opening::anew);
   trace_writer(const trace_writer&) = delete;
   trace_writer& operator=(const trace_writer&) = delete;
+  /// Closes as far as the disk allows.
   ~trace_writer();
   /// Slices of one step of one rank; arguments step, stage, microbatch appear on each.
   void add(const slice_batch& batch);
@@ -30,16 +32,20 @@ public:
   void add(const rank_recovery& recovery);
   /// On each track, from the notice of the loss until there are ranks again.
   void add(const run_return& back);
-  /// Completes the document; throws run_error when the disk refused a part of it.
+  /// Completes the document. Says what the destructor keeps to itself.
   void close();
 
 private:
   void write(const std::string& event);
+  void flush();
+  void end_at(std::int64_t size);
+  bool reopen();
 
   std::filesystem::path path_;
-  std::ofstream out_;
+  file_descriptor file_;
   std::uint32_t ranks_;
-  bool first_;
+  std::string waiting_;          ///< events that go to the disk together
+  const char* separator_ = "\n"; ///< before the next event
 };
 
 } // namespace troupe

@@ -2,6 +2,7 @@
 
 #include "runtime/digest.hpp"
 #include "runtime/gradient_groups.hpp"
+#include "runtime/same_result.hpp"
 #include "runtime/schedule/asynchronous.hpp"
 
 #include <fmt/format.h>
@@ -57,10 +58,7 @@ std::string versions_rule(const plan& pipeline) {
 }
 
 void expect_same_versions(const checkpoint& start, const std::string& rule) {
-  const auto text = [](const std::string& one) { return one.empty() ? "a synchronous schedule" : "'" + one + "'"; };
-  if (start.versions() != rule)
-    throw checkpoint_error(fmt::format("{}: pipeline.schedule: found {} in this run, expected {} as in the checkpoint",
-                                       start.path().string(), text(rule), text(start.versions())));
+  expect_same_versions(rule, start.versions(), start.path(), "the checkpoint");
 }
 
 stage_state::stage_state(const run_spec& spec, const model_family& family, const layer_range& layers,

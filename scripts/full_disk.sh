@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains with its checkpoints on a file system of 1 MiB, which has room for two of them: in one process, and over workers that write their
 # parts themselves or send them. Shows that the run goes on, says so, has the weights of a run without checkpoints, leaves the last whole
-# checkpoint in place and nothing else, that this one can be resumed, and that checkpoints go on when there is room again.
+# checkpoint in place and nothing else, that this one can be resumed, that checkpoints go on when there is room again, and that a trace that
+# does not fit costs the run nothing else.
 # Needs root, as it mounts a tmpfs; only this script sees it. Leaves nothing behind. Fails when anything does not happen as it says.
 # Usage: scripts/full_disk.sh [TROUPE]. Without TROUPE it builds one. Exit code 77: cannot run here, which is said on stderr.
 set -euo pipefail
@@ -78,6 +79,22 @@ for how in "" "--spawn 2 --checkpoint-via shared" "--spawn 2 --checkpoint-via co
   expect_same resumed
   echo "full disk        ${how:-one process}: went on without four checkpoints, same weights, and resumed from the second"
 done
+
+# A trace that does not fit, and two files after it for which little is left.
+rm -rf "$scratch/disk/run"
+train untraced "${spec[@]}" --steps 400
+train traced "${spec[@]}" --steps 400 --trace "$scratch/disk/trace.json" --report "$scratch/disk/report.json" --timeline "$scratch/disk/timeline.svg"
+[ "$code" -eq 3 ] || fail "found exit code $code, expected 3: $(cat "$scratch/traced.err")"
+if [ -z "$(hash_of traced)" ] || [ "$(hash_of traced)" != "$(hash_of untraced)" ]; then
+  fail "found other weights than without a trace"
+fi
+for line in "^warning: $scratch/disk/trace.json: cannot write: No space left on device; the trace ends here, the run goes on$" \
+  "^troupe: $scratch/disk/trace.json: cannot write: No space left on device$"; do
+  [ "$(grep -c "$line" "$scratch/traced.err")" -eq 1 ] || fail "found no line, or more, like '$line': $(cat "$scratch/traced.err")"
+done
+[ "$(tail -c 3 "$scratch/disk/trace.json")" = "$(printf '\n]\n')" ] || fail "found a trace without an end"
+rm "$scratch/disk/"*
+echo "full disk        a trace that does not fit ends there, whole, and the run goes on: same weights"
 
 # Room for one checkpoint at first, and for two when the user has noticed.
 rm -rf "$scratch/disk/run"

@@ -3,6 +3,16 @@
 #include "actors/shell.hpp"
 #include "model/error.hpp"
 
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <memory>
+#include <netdb.h>
+#include <string>
+#include <sys/socket.h>
+#include <system_error>
+#include <unistd.h>
+
 namespace troupe {
 
 namespace {
@@ -29,15 +39,48 @@ caf::behavior listener(listener_broker* self, const caf::io::doorman_ptr& doorma
   };
 }
 
+[[noreturn]] void refuse(const network_address& address, const std::string& found) {
+  throw spec_error(
+      fmt::format("--listen: found {}, {}, expected a free address of this machine", to_string(address), found));
+}
+
+std::string reason_of(int number) {
+  return number == EADDRINUSE ? "which is in use"
+                              : "where nobody can listen: " + std::generic_category().message(number);
+}
+
+/// At the first of the address's meanings that lets us. CAF opens sockets, too, but does not say what is wrong with
+/// one.
+caf::io::network::native_socket open_socket(const network_address& address) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const std::string port = std::to_string(address.port);
+  if (const int problem = ::getaddrinfo(address.host.c_str(), port.c_str(), &hints, &found); problem != 0)
+    refuse(address, std::string("where nobody can listen: ") + ::gai_strerror(problem));
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(found, &::freeaddrinfo);
+  int reason = 0;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    const int made = ::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, one->ai_protocol);
+    const int on = 1; // a former worker's connections may linger at the port
+    if (made >= 0 && ::setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        ::bind(made, one->ai_addr, one->ai_addrlen) == 0 && ::listen(made, SOMAXCONN) == 0)
+      return made;
+    reason = errno;
+    if (made >= 0)
+      ::close(made);
+  }
+  refuse(address, reason_of(reason));
+}
+
 } // namespace
 
 open_listener listen(caf::actor_system& system, const network_address& address, const link_setup& links) {
-  auto opened = system.middleman().backend().new_tcp_doorman(address.port, address.host.c_str(), true);
-  if (!opened)
-    throw run_error(to_string(address) + ": found no way to listen there (" + system.render(opened.error()) +
-                    "), expected a free address of this machine");
-  const std::uint16_t port = (*opened)->port();
-  return {caf::actor_cast<caf::actor>(system.middleman().spawn_broker(listener, *opened, links)), port};
+  const caf::io::doorman_ptr doorman = system.middleman().backend().new_doorman(open_socket(address));
+  const std::uint16_t port = doorman->port();
+  return {caf::actor_cast<caf::actor>(system.middleman().spawn_broker(listener, doorman, links)), port};
 }
 
 } // namespace troupe

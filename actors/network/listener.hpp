@@ -14,8 +14,8 @@ struct listener_state {
   newcomer_places places;
 };
 
-/// Opens `address`. Throws run_error naming it and the system's reason. `address.port` 0 takes a free one; the number
-/// in force is in the answer.
+/// Opens `address`, the user's --listen. Throws spec_error naming it and the system's reason. `address.port` 0 takes a
+/// free one; the number in force is in the answer.
 struct open_listener {
   caf::actor broker;
   std::uint16_t port = 0;

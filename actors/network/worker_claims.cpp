@@ -293,6 +293,14 @@ void worker_claims::said_by(member& from, const failure_message& in) {
   fail(in.kind, fmt::format("{}: {}", name_of_member(from), in.text));
 }
 
+void worker_claims::said_by(member& from, const worker_warning& in) {
+  const std::string text = fmt::format("{}: {}", name_of_member(from), in.text);
+  if (running_)
+    tell(everyone_.recorder, run_warning{text});
+  else
+    note("warning: " + text);
+}
+
 void worker_claims::said_by(member& from, const parameter_request& in) {
   parameter_answer answer{.number = in.number};
   try {

@@ -81,6 +81,7 @@ private:
   void said_by(member& from, const link_lost& in);
   void said_by(member& from, const refusal& in);
   void said_by(member& from, const failure_message& in);
+  void said_by(member& from, const worker_warning& in);
   void said_by(member& from, const parameter_request& in);
   void said_by(member& from, const snapshot_kept& in);
   void said_by(member& from, const rank_lost& in);

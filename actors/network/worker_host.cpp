@@ -365,6 +365,13 @@ std::string worker_host::place_of(std::uint32_t worker) const {
   return run_->task->where.workers[worker].address;
 }
 
+/// Whoever started this worker need not read what it says; the user of the run is the coordinator's.
+void worker_host::warned(const run_warning& in) const {
+  note("warning: " + in.text);
+  if (run_ && run_->coordinator && !run_->leaving)
+    say(run_->coordinator, worker_warning{in.text});
+}
+
 void worker_host::note(const std::string& text) const {
   if (setup_.on_event)
     setup_.on_event(text);

@@ -33,7 +33,7 @@ public:
   void member_failed(const failure_message& in);
   void member_ended(const caf::down_msg& in);
   void found(const snapshot_here& in);
-  void warned(const run_warning& in) const { note("warning: " + in.text); }
+  void warned(const run_warning& in) const;
   void hold(const shelf_content& in);
   void hold_no_longer(const holding_over& in);
   /// Lets go of everything, then tells the watcher.

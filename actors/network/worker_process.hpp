@@ -17,7 +17,7 @@ struct worker_process_setup {
   const std::atomic<int>* interrupts = nullptr;             ///< above 0: let go of the run, and return
 };
 
-/// Returns when interrupted. Throws run_error when it cannot listen.
+/// Returns when interrupted. Throws spec_error when it cannot listen.
 void run_worker(const worker_process_setup& setup);
 
 } // namespace troupe

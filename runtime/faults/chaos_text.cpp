@@ -205,11 +205,14 @@ void read_term(const term_reader& term, chaos_order& into) {
     into.error = term.error();
 }
 
-/// Two keys that say different things of one moment, or too few of them.
+/// Too few keys, or two that say different things of one moment.
 void expect_whole(const chaos_order& order, const verb_rule& rule, const std::vector<std::string>& seen) {
   for (const std::string& key : words_of(rule.needed))
     if (std::ranges::find(seen, key) == seen.end())
       throw spec_error(fmt::format("faults.chaos: found '{}', expected {}= in it", order.text, key));
+  if (seen.empty())
+    throw spec_error(fmt::format("faults.chaos: found '{0}', expected {0}:KEY=VALUE, with at least one of {1}",
+                                 order.text, fmt::join(words_of(rule.keys), ", ")));
   if (order.action && order.moment == chaos_moment::during_snapshot)
     throw spec_error(
         fmt::format("faults.chaos: found '{}', expected no action=, since no action runs during-snapshot", order.text));

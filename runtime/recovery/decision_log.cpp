@@ -24,19 +24,6 @@ std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
-void expect_same_run(const decision_log_content& found, const run_spec& spec, const std::string& versions,
-                     const fs::path& path) {
-  const auto refuse = [&](const std::string& field, const std::string& here, const std::string& expected) {
-    throw checkpoint_error(
-        fmt::format("{}: {}: found {} in this run, expected {} as in the log", path.string(), field, here, expected));
-  };
-  if (const auto other = first_difference(spec, found.spec))
-    refuse(other->field, other->found, other->expected);
-  const auto text = [](const std::string& rule) { return rule.empty() ? "a synchronous schedule" : "'" + rule + "'"; };
-  if (versions != found.versions)
-    refuse("pipeline.schedule", text(versions), text(found.versions));
-}
-
 /// Where the first decision on a step at or after `step` is in the list.
 std::size_t first_of(const std::vector<logged_decision>& decisions, std::uint64_t step) {
   const auto found = std::ranges::find_if(decisions, [&](const logged_decision& one) { return one.at.step >= step; });
@@ -57,7 +44,8 @@ decision_log::decision_log(const fs::path& directory, const run_spec& spec, cons
   }
   const decision_log_content found =
       parse_decision_log(regular_file(path_, kind).read_all(largest_decision_log), path_.string());
-  expect_same_run(found, spec, versions, path_);
+  expect_same_result(spec, found.spec, path_, "the log");
+  expect_same_versions(versions, found.versions, path_, "the log");
   file_.emplace(path_, found.whole_bytes, kind, faults_);
   if (!found.decisions.empty())
     last_ = found.decisions.back().at;

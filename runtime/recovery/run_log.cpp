@@ -69,9 +69,8 @@ template <class Act>
 std::string run_log::attempt(const Act& act) {
   try {
     act();
-    failing_ = false;
   } catch (const checkpoint_error& failure) {
-    if (!std::exchange(failing_, true))
+    if (!std::exchange(told_, true))
       return fmt::format("decision log: {}; going on without", failure.what());
   }
   return {};

@@ -33,7 +33,7 @@ public:
           std::shared_ptr<owned_path> ours, std::vector<std::string>& warnings, disk_faults* faults = nullptr);
 
   /// Returns once the disk has it. What the disk refuses leaves the run going and comes back as a warning, the first
-  /// one of a row; else empty. Throws checkpoint_error when the log knows this step and has something else.
+  /// time; else empty. Throws checkpoint_error when the log knows this step and has something else.
   std::string note(const step_closed& in);
   /// Older checkpoints may have been removed: what the log has from before the oldest one is dropped. As of note.
   std::string note_checkpoint();
@@ -50,7 +50,7 @@ private:
   std::map<step_id, logged_decision> known_; ///< of the steps that this run has not done yet
   std::optional<step_id> newest_;            ///< in the log at its opening
   std::uint64_t oldest_ = 0;                 ///< steps done in the oldest checkpoint
-  bool failing_ = false;
+  bool told_ = false;                        ///< that the disk refuses
 };
 
 /// Throws checkpoint_error when another process goes on with the run whose log this was.

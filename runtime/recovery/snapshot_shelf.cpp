@@ -17,8 +17,9 @@ std::string snapshot_shelf::put(std::shared_ptr<const rank_snapshot> taken) {
   const std::pair place(taken->steps_done, taken->rank);
   std::string problem;
   held_.insert_or_assign(place, hold(std::move(taken), problem));
-  const bool again = std::exchange(refused_, !problem.empty());
-  return again ? std::string() : problem;
+  if (problem.empty() || std::exchange(told_, true))
+    return {};
+  return problem;
 }
 
 snapshot_shelf::entry snapshot_shelf::hold(std::shared_ptr<const rank_snapshot> taken, std::string& problem) {
@@ -27,7 +28,7 @@ snapshot_shelf::entry snapshot_shelf::hold(std::shared_ptr<const rank_snapshot> 
     try {
       return {life, std::make_shared<const snapshot_file>(*taken, directory_, faults_)};
     } catch (const checkpoint_error& refusal) {
-      problem = fmt::format("{}; it is kept in memory instead", refusal.what());
+      problem = fmt::format("{}; snapshots that the disk refuses are kept in memory", refusal.what());
     }
   return {life, std::move(taken)};
 }
@@ -53,6 +54,7 @@ void snapshot_shelf::keep_only(std::uint64_t steps_done) {
 void snapshot_shelf::keep_in(std::filesystem::path directory, disk_faults* faults) {
   directory_ = std::move(directory);
   faults_ = faults;
+  told_ = false;
 }
 
 std::vector<held_snapshot> snapshot_shelf::content() const {

@@ -26,7 +26,7 @@ public:
   explicit snapshot_shelf(std::filesystem::path directory = {}, disk_faults* faults = nullptr);
 
   /// Replaces one of the same rank and step. One from before the recovery line is not wanted any more. When the disk
-  /// refuses the snapshot is kept in memory, and the first time in a row this is what is to be said of it; else empty.
+  /// refuses the snapshot is kept in memory, and the first time this is what is to be said of it; else empty.
   std::string put(std::shared_ptr<const rank_snapshot> taken);
   /// Null when it is not here. Throws checkpoint_error when the disk has not kept what was written.
   std::shared_ptr<const rank_snapshot> find(std::uint32_t rank, std::uint64_t steps_done) const;
@@ -36,7 +36,7 @@ public:
   void trim(std::uint64_t recovery_line);
   /// All but those of so many steps done are not wanted any more.
   void keep_only(std::uint64_t steps_done);
-  /// From now on; what is here stays where it is.
+  /// From now on, and for another run, which is told anew of refusals; what is here stays where it is.
   void keep_in(std::filesystem::path directory, disk_faults* faults = nullptr);
   /// What is here, by steps done and rank.
   std::vector<held_snapshot> content() const;
@@ -51,7 +51,7 @@ private:
 
   std::filesystem::path directory_; ///< empty: in memory
   disk_faults* faults_;
-  bool refused_ = false;                                          ///< the disk, last time
+  bool told_ = false;                                             ///< that the disk refuses
   std::map<std::pair<std::uint64_t, std::uint32_t>, entry> held_; ///< by steps done and rank
   std::uint64_t recovery_line_ = 0;
 };

@@ -60,7 +60,7 @@ Choice choice_in(std::uint32_t found, Choice last, const char* what) {
   return static_cast<Choice>(found);
 }
 inline error_kind error_kind_in(std::uint32_t found) {
-  return choice_in(found, error_kind::run, "kind of error");
+  return choice_in(found, error_kind::output, "kind of error");
 }
 
 /// `found` itself. Throws protocol_error when it is not below `limit`. `what` is "rank".

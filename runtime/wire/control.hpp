@@ -124,6 +124,13 @@ struct link_lost {
   friend bool operator==(const link_lost&, const link_lost&) = default;
 };
 
+/// Worker to coordinator, for the user: something is wrong with the worker, and the run goes on.
+struct worker_warning {
+  std::string text;
+
+  friend bool operator==(const worker_warning&, const worker_warning&) = default;
+};
+
 /// Worker to coordinator: the actor of this life of the rank is there, and takes messages.
 struct rank_hosted {
   std::uint32_t rank = 0;

@@ -177,6 +177,10 @@ void encode(const link_lost& from, body_writer& out) {
   out.body().mutable_link_lost()->set_reason(cut(from.reason));
 }
 
+void encode(const worker_warning& from, body_writer& out) {
+  out.body().mutable_worker_warning()->set_text(cut(from.text));
+}
+
 void encode(const layer_part& from, body_writer& out) {
   proto::LayerPart& to = *out.body().mutable_layer_part();
   to.set_rank(from.rank);
@@ -250,6 +254,8 @@ wire_message decode_control(const body_reader& in) {
   case body_kind::kLinkLost:
     return link_lost{small_index_in(body.link_lost().worker(), in.limits.workers, "worker"),
                      text_in(body.link_lost().reason(), "a reason")};
+  case body_kind::kWorkerWarning:
+    return worker_warning{text_in(body.worker_warning().text(), "a warning")};
   case body_kind::kLayerPart:
     return to_layer_part(body.layer_part(), in);
   case body_kind::kLayerPartTaken:

@@ -29,6 +29,7 @@ void encode(const heartbeat& from, body_writer& out);
 void encode(const clock_probe& from, body_writer& out);
 void encode(const clock_answer& from, body_writer& out);
 void encode(const link_lost& from, body_writer& out);
+void encode(const worker_warning& from, body_writer& out);
 void encode(const layer_part& from, body_writer& out);
 void encode(const layer_part_taken& from, body_writer& out);
 void encode(const part_written& from, body_writer& out);

@@ -43,6 +43,7 @@ constexpr std::array names = {
     "save_request",
     "held_request",
     "snapshots_held",
+    "worker_warning",
     "token_message",
     "target_message",
     "activation_message",

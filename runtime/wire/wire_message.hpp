@@ -18,7 +18,7 @@ using wire_message =
                  release, heartbeat, clock_probe, clock_answer, link_lost, layer_part, layer_part_taken, part_written,
                  parameter_request, parameter_answer, placement, restart_order, rank_hosted, snapshot_request,
                  snapshot_part, snapshot_kept, rank_lost, recovery_line_message, save_request, held_request,
-                 snapshots_held, token_message, target_message, activation_message, gradient_message,
+                 snapshots_held, worker_warning, token_message, target_message, activation_message, gradient_message,
                  group_gradient_message, tied_gradient_message, tied_value_message, step_opening, step_decision,
                  digest_request, rank_ready, credit_message, loss_message, step_report, slice_batch, digest_report,
                  failure_message, send_again>;

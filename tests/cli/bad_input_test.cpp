@@ -123,6 +123,10 @@ bad_input with_checkpoint(const std::vector<std::string>& flags, const std::stri
   return {std::vector<std::string>{"train", "--data", "@/text", "--resume"} + flags, 3, says};
 }
 
+bad_input without_directory(const std::string& directory, const std::string& says) {
+  return {small_run() + std::vector<std::string>{"--data", "@/text", "--checkpoint", directory}, 3, says};
+}
+
 } // namespace
 
 TEST_CASE("a wrong command line is answered with one line and exit code 2") {
@@ -233,8 +237,17 @@ TEST_CASE("a value that makes no sense is answered with field, found and expecte
       with_flags({"--chaos", "kil:rank=0"}, "faults.chaos: found 'kil', expected one of kill, "),
       with_flags({"--chaos", "kill:rank=1"}, "faults.chaos: kill:rank=1: found rank 1, expected 0 to 0"),
       with_flags({"--chaos", "kill:action=99"}, "faults.chaos: kill:action=99: found action 99, expected 0 to "),
-      with_flags({"--chaos", "kill", "--one-thread"}, "--one-thread: found it with faults.chaos 'kill'"),
-      with_flags({"--chaos", "kill", "--schedule", "reference"}, "faults.chaos: found 'kill', expected nothing, since"),
+      with_flags({"--chaos", "kill:seed=1", "--one-thread"}, "--one-thread: found it with faults.chaos 'kill:seed=1'"),
+      with_flags({"--chaos", "kill:seed=1", "--schedule", "reference"},
+                 "faults.chaos: found 'kill:seed=1', expected nothing, since"),
+      with_flags({"--chaos", "kill"},
+                 "faults.chaos: found 'kill', expected kill:KEY=VALUE, with at least one of rank, "),
+      with_flags({"--chaos", "kill-scheduler"}, "found 'kill-scheduler', expected kill-scheduler:KEY=VALUE, with at "),
+      with_flags({"--workers", ""}, "--workers: found"),
+      with_flags({"--workers", "127.0.0.1:7001", "--spawn", "1"}, "--spawn: found 1 beside --workers, expected one"),
+      with_flags({"--spawn", "0"}, "--spawn: found 0, expected from 1 to 256"),
+      with_flags({"--spawn", "257"}, "--spawn: found 257, expected from 1 to 256"),
+      with_flags({"--spawn", ""}, "--spawn"),
       with_flags({"--set", "training.steps"}, "--set: found 'training.steps', expected FIELD=VALUE"),
       with_flags({"--set", "training.stesp=3"}, "did you mean 'training.steps'?"),
   });
@@ -294,8 +307,9 @@ TEST_CASE("an output that cannot be written is refused before the run starts") {
       with_flags({"--trace", "@/missing/trace.json"}, "missing/trace.json: "),
       with_flags({"--timeline", "@/file/t.svg"}, "file/t.svg: "),
       with_flags({"--timeline", "@/nothing"}, "nothing: "),
-      with_flags({"--checkpoint", "@/file"}, "checkpoint.directory: found '"),
-      with_flags({"--checkpoint", "@/file/run"}, "checkpoint.directory: found '"),
+      without_directory("@/file", "checkpoint.directory: found '"),
+      without_directory("@/file/run", "checkpoint.directory: found '"),
+      without_directory("/proc/no_such_directory", "/proc/no_such_directory"),
       with_flags({"--report", "@/text"}, "--report: found '"),
       with_flags({"--trace", "@/text"}, "which is data.path of this run"),
       with_flags({"--trace", "@/both", "--report", "@/both"}, "which is --report of this run"),

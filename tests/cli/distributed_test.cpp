@@ -232,3 +232,11 @@ TEST_CASE("over TLS the bits are the same, and who has no certificate of the job
   CHECK(plain.exit_code == 4);
   CHECK(report_of(scratch, at + ours)["weights_sha256"] == reference["weights_sha256"]);
 }
+
+TEST_CASE("a worker that finds its address taken says so with one line and exit code 2") {
+  const worker_program first;
+  const program_result second = run_program({"worker", "--listen", first.address()});
+  CHECK(second.exit_code == 2);
+  CHECK(second.err ==
+        "troupe: --listen: found " + first.address() + ", which is in use, expected a free address of this machine\n");
+}

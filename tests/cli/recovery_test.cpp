@@ -12,11 +12,15 @@
 #include <csignal>
 #include <filesystem>
 #include <map>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
 using namespace troupe::test;
 using Catch::Matchers::Contains;
+using Catch::Matchers::EndsWith;
+using Catch::Matchers::StartsWith;
 using nlohmann::json;
 using troupe::scratch_directory;
 
@@ -91,6 +95,40 @@ TEST_CASE("a run whose workers are all killed at once goes back, and has the ref
     for (const json& one : report["returns"])
       CHECK((one["to_step"] > 0) == !flags.empty());
   }
+}
+
+TEST_CASE("on a terminal, words on workers take the place of the progress line, which comes back below them") {
+  const scratch_directory scratch;
+  const program_result result =
+      running_program(long_run(scratch, {"--steps", "50", "--spawn", "2", "--chaos", "kill-process:rank=2,step=20"}),
+                      TROUPE_PROGRAM, stderr_kind::terminal)
+          .finish();
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const std::size_t lost = result.err.find(" was lost: it ");
+  REQUIRE(lost != std::string::npos);
+  const std::size_t line = result.err.rfind("worker 127.0.0.1:", lost);
+  REQUIRE(line != std::string::npos);
+  CHECK_THAT(result.err.substr(0, line), EndsWith("\r\x1b[K") || EndsWith("\n")); // not behind an open line
+}
+
+TEST_CASE("what the disk of a worker refuses now and then is told by the coordinator, once, with the worker's name") {
+  const scratch_directory scratch;
+  const program_result result = run_program(
+      words_of_run(scratch, {"--stages", "2", "--spawn", "2", "--steps", "50", "--snapshot-dir", scratch.path("shelf"),
+                             "--chaos", "disk:write=3+disk:write=13+disk:write=23+disk:write=33"}));
+  REQUIRE(result.exit_code == 0);
+  std::set<std::string> ranks; // in the names of the workers
+  std::istringstream lines(result.err);
+  for (std::string line; std::getline(lines, line);) {
+    INFO(line);
+    CHECK_THAT(line, StartsWith("warning: worker 127.0.0.1:") &&
+                         EndsWith("): " + scratch.path("shelf") +
+                                  ": cannot write: No space left on device; snapshots "
+                                  "that the disk refuses are kept in memory"));
+    CHECK(ranks.insert(line.substr(line.find(" ("), line.find("):") - line.find(" ("))).second);
+  }
+  CHECK(ranks == std::set<std::string>{" (rank 0", " (rank 1"});
 }
 
 TEST_CASE("chaos over processes: ranks and processes that are killed, and lost messages, change no bit") {

@@ -89,6 +89,23 @@ TEST_CASE("a run that stops and is resumed ends in the same weights") {
   CHECK(rest["losses"] == json({whole["losses"][2], whole["losses"][3]}));
 }
 
+TEST_CASE("a run that has its end already says that nothing is left to do, and what it has come to") {
+  const scratch_directory scratch;
+  const std::string directory = (scratch / "run").string();
+  const json whole = report_of(scratch, {"--checkpoint", directory});
+  const std::string newest = "nothing is left to do: " + directory + "/step-00000004 is after step 4, and training.";
+  const auto check = [&](const arguments& flags, const std::string& why) {
+    const program_result again = run_program(small_run_in(scratch) + arguments{"--resume", directory} + flags);
+    CHECK(again.exit_code == 0);
+    CHECK(again.err == newest + why + "\n");
+    CHECK_THAT(again.out, Contains("steps           4 to 4\n") &&
+                              Contains("weights_sha256  " + whole["weights_sha256"].get<std::string>()));
+  };
+  check({}, "steps is 4");
+  check({"--stop-after", "3"}, "stop_after is 3");
+  check({"--schedule", "reference"}, "steps is 4");
+}
+
 TEST_CASE("a learning rate that is far too high ends the run with one line, exit code 4 and the last whole step") {
   const scratch_directory scratch;
   const arguments wild = {"--optimizer", "sgd", "--lr", "1e6", "--clip", "0", "--stages", "3"};

@@ -123,7 +123,7 @@ TEST_CASE("what chaos cannot read is refused with what was found and what was ex
   CHECK(refusal("disk:write=1,error=ENOSPACE") == "faults.chaos: disk: found 'error=ENOSPACE', expected one of ENOSPC, "
                                                   "EIO, EDQUOT, EROFS, did you mean 'ENOSPC'?");
   CHECK(refusal("kill+") == "faults.chaos: found nothing after 'kill+', expected more to follow");
-  CHECK_THAT(refusal("kill++kill"), StartsWith("faults.chaos: found '', expected one of kill, "));
+  CHECK_THAT(refusal("kill:seed=1++kill:seed=1"), StartsWith("faults.chaos: found '', expected one of kill, "));
   CHECK(refusal("kill:count=1001") ==
         "faults.chaos: kill: found 'count=1001', expected count= and a whole number from 1 to 1000");
   CHECK(refusal("kill:count=600+kill:count=600") == "faults.chaos: found more than 1000 faults, expected at most 1000");
@@ -281,7 +281,7 @@ TEST_CASE("messages meet their fates as often as asked for, other ones in anothe
   CHECK(seen[message_fate::kind::deliver] == Approx(4500).margin(250));
   CHECK(reborn_differs > count / 3);
   CHECK(neighbour_differs > count / 3);
-  CHECK(message_chaos(events_of("kill+disk:write=1"), 0, 1).next() == message_fate{});
+  CHECK(message_chaos(events_of("kill:seed=1+disk:write=1"), 0, 1).next() == message_fate{});
   CHECK(message_chaos(events_of("reorder:share=1"), 0, 1).next().what == message_fate::kind::reorder);
   CHECK(message_chaos(events_of("duplicate:share=1"), 0, 1).next().what == message_fate::kind::duplicate);
 }
@@ -323,7 +323,11 @@ TEST_CASE("a run spec whose chaos cannot be is refused", "[chaos]") {
   CHECK_THAT(text("kill:rank=2"), StartsWith("faults.chaos: kill:rank=2: found rank 2, expected 0 to 1"));
   CHECK_THAT(text("kill:step=1000"), StartsWith("faults.chaos: kill:step=1000: found step 1000, expected 1 to "));
   CHECK_THAT(text("slay"), StartsWith("faults.chaos: found 'slay', expected one of kill, "));
+  CHECK(
+      text("drop:share=0.1+kill") ==
+      "faults.chaos: found 'kill', expected kill:KEY=VALUE, with at least one of rank, step, action, at, count, seed");
   spec.pipeline.schedule = "reference";
-  CHECK(text("kill") ==
-        "faults.chaos: found 'kill', expected nothing, since pipeline.schedule is reference, which has no ranks");
+  CHECK(
+      text("kill:seed=1") ==
+      "faults.chaos: found 'kill:seed=1', expected nothing, since pipeline.schedule is reference, which has no ranks");
 }

@@ -45,7 +45,7 @@ rank_outputs five() {
 } // namespace
 
 TEST_CASE("without chaos messages are sent as they are", "[chaos]") {
-  disturbed_messages chaos(events_of("kill+disk:write=1"), 1, 1);
+  disturbed_messages chaos(events_of("kill:seed=1+disk:write=1"), 1, 1);
   rank_outputs outputs = five();
   CHECK(chaos.disturb(outputs).empty());
   CHECK(text_of(outputs) == "2:0 - 0:0 2:1 2:2");

@@ -39,6 +39,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
   report.gradient_norms = {0.5};
   report.validations = {{.step = 4, .loss = 1.5}};
   report.failed_checkpoints = {{.steps_done = 4, .reason = "run/x: cannot write: No space left on device"}};
+  report.failed_outputs = {"t.json: cannot write: No space left on device"};
   report.step_seconds = {0.25};
   report.skipped_steps = {{4, {poison_source::loss, 2, 5, std::numeric_limits<double>::quiet_NaN()}},
                           {7, {poison_source::gradients, 0, -1, std::numeric_limits<double>::infinity()}}};
@@ -72,6 +73,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
     "skipped_steps": [{"step": 4, "microbatch": 2, "layer": 5, "cause": "a loss of nan"},
                       {"step": 7, "microbatch": -1, "layer": -1, "cause": "a gradient norm of inf"}],
     "failed_checkpoints": [{"steps_done": 4, "reason": "run/x: cannot write: No space left on device"}],
+    "failed_outputs": ["t.json: cannot write: No space left on device"],
     "stages": [{"stage": 3, "rank": 1, "first_layer": 5, "layers": 2, "forward_seconds": 0.5,
                 "backward_input_seconds": 0.25, "backward_weight_seconds": 0.125}],
     "ranks": [{"rank": 1, "node": "box:1", "stages": [1, 3], "busy_seconds": 0.5, "peak_stash_microbatches": 2,

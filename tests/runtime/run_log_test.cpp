@@ -50,6 +50,12 @@ struct logged_run {
   std::vector<std::string> warnings;
 };
 
+/// Refuses everything while `code` is set.
+struct switched_disk : disk_faults {
+  int fault(disk_act, const std::filesystem::path&) override { return code; }
+  int code = 0;
+};
+
 using steps = std::vector<std::uint64_t>;
 
 } // namespace
@@ -111,6 +117,17 @@ TEST_CASE("a step that the disk had refused stays out of the log, and the run go
   for (std::uint64_t number = 0; number < 4; ++number)
     CHECK(log.note(step(number)).empty());
   CHECK(run.steps() == steps{0, 2, 3});
+}
+
+TEST_CASE("a disk that refuses the log now and then is told of once") {
+  logged_run run;
+  switched_disk disk;
+  run_log log(run.spec, {}, log_start::anew, 0, std::make_shared<owned_path>(), run.warnings, &disk);
+  for (std::uint64_t number = 0; number < 6; ++number) {
+    disk.code = number % 2 == 1 ? ENOSPC : 0;
+    CHECK(log.note(step(number)).empty() == (number != 1));
+  }
+  CHECK(run.steps() == steps{0, 2, 4});
 }
 
 TEST_CASE("a log that another process goes on with is written by that one alone") {

@@ -1,6 +1,7 @@
 #include "model/error.hpp"
 #include "runtime/trace.hpp"
 #include "tests/support/error_text.hpp"
+#include "tests/support/failing_disk.hpp"
 #include "tests/support/scratch_directory.hpp"
 
 #include <catch2/catch.hpp>
@@ -58,7 +59,7 @@ TEST_CASE("a recovery is on the track of its rank, from the notice of the death 
   CHECK(events[3]["dur"] == 0.0);
 }
 
-TEST_CASE("a trace that was not closed is gone on with, and the return in between is on each track") {
+TEST_CASE("what a former writer has left is gone on with, and the return in between is on each track") {
   const scratch_directory scratch;
   const step_id step{.step = 3, .mode = pass_mode::train};
   const action_slice slice{.what = {.stage = 0, .op = operation::forward, .microbatch = 1}, .start = 1.0, .end = 2.0};
@@ -88,8 +89,28 @@ TEST_CASE("a trace that cannot be created names path and reason") {
 }
 
 TEST_CASE("a full disk is reported when the trace is closed") {
-  if (!std::filesystem::exists("/dev/full"))
-    return;
   trace_writer trace("/dev/full", 1);
-  CHECK_THAT(error_text<run_error>([&] { trace.close(); }), Catch::Contains("/dev/full: "));
+  CHECK(error_text<output_error>([&] { trace.close(); }) == "/dev/full: cannot write: No space left on device");
+}
+
+TEST_CASE("a trace that is full in the midst of a slice ends with the last whole one, and says why") {
+  const scratch_directory scratch;
+  constexpr std::size_t room = 50'000;
+  const std::string said = with_small_files(room, [&] {
+    return error_text<output_error>([&] {
+      trace_writer trace(scratch / "t.json", 1);
+      for (;;)
+        trace.add({.rank = 0, .at = {}, .slices = {action_slice{.what = {}, .start = 1.0, .end = 2.0}}});
+    });
+  });
+  CHECK(said == (scratch / "t.json").string() + ": cannot write: File too large");
+  const std::string content = read_bytes(scratch / "t.json");
+  CHECK(content.size() > room / 2);
+  CHECK(json::parse(content).size() > 100);
+}
+
+TEST_CASE("a trace whose writer goes before it is closed is whole") {
+  const scratch_directory scratch;
+  trace_writer(scratch / "t.json", 2).add(rank_recovery{.rank = 1, .cause = "gone"});
+  CHECK(json::parse(read_bytes(scratch / "t.json")).size() == 5);
 }

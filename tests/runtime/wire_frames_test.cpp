@@ -323,8 +323,8 @@ TEST_CASE("choices and indexes that there are none of are refused") {
   const std::string run = bytes_field(4, std::string(16, 'r'));
   CHECK(refused(2, number_field(3, 3) + run) == "wire: found 3 as role, expected 0 to 2");
   CHECK(refused(2, bytes_field(4, "short")) == "wire: found a run of 5 bytes, expected 16");
-  CHECK(refused(3, number_field(1, 6)) == "wire: found 6 as kind of error, expected 0 to 5");
-  CHECK(refused(48, number_field(1, 99)) == "wire: found 99 as kind of error, expected 0 to 5");
+  CHECK(refused(3, number_field(1, 7)) == "wire: found 7 as kind of error, expected 0 to 6");
+  CHECK(refused(48, number_field(1, 99)) == "wire: found 99 as kind of error, expected 0 to 6");
   CHECK(refused(39, number_field(3, 2)) == "wire: found 2 as end of a step, expected 0 to 1");
   CHECK(refused(39, bytes_field(2, number_field(2, 2))) == "wire: found 2 as mode of a step, expected 0 to 1");
   CHECK(refused(40, number_field(5, 3)) == "wire: found 3 as order to take a snapshot, expected 0 to 2");

@@ -152,7 +152,7 @@ TEST_CASE("no stream makes the reader take memory beyond its limits") {
   std::string garbage(1 << 20, '\0');
   std::ranges::generate(garbage, [&] { return static_cast<char>(random()); });
   std::string started = garbage;
-  started.replace(0, 8, std::string("TRPW\5\0\0\0", 8));
+  started.replace(0, 8, std::string("TRPW") + static_cast<char>(wire_protocol) + std::string(3, '\0'));
   wire_limits limits = ample_limits;
   limits.message_bytes = limits.record_bytes = 1 << 20;
   const std::size_t before = peak_address_space();

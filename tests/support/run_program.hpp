@@ -3,6 +3,7 @@
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
@@ -23,13 +24,17 @@ struct program_result {
   std::string err;
 };
 
-/// A child whose two outputs are pipes. Its input is /dev/null.
+/// What the child's standard error is.
+enum class stderr_kind { pipe, terminal };
+
+/// A child whose two outputs are pipes, or the second one a terminal. Its input is /dev/null.
 class running_program {
 public:
-  explicit running_program(std::vector<std::string> arguments, const std::string& path = TROUPE_PROGRAM) {
+  explicit running_program(std::vector<std::string> arguments, const std::string& path = TROUPE_PROGRAM,
+                           stderr_kind kind = stderr_kind::pipe) {
     std::array<int, 2> out{};
     std::array<int, 2> err{};
-    if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0)
+    if (::pipe2(out.data(), O_CLOEXEC) != 0 || !open_both_ends(err, kind))
       throw std::runtime_error("no pipe");
     arguments.insert(arguments.begin(), path);
     std::vector<char*> argv;
@@ -107,6 +112,16 @@ public:
   }
 
 private:
+  static bool open_both_ends(std::array<int, 2>& ends, stderr_kind kind) {
+    if (kind == stderr_kind::pipe)
+      return ::pipe2(ends.data(), O_CLOEXEC) == 0;
+    ends[0] = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (ends[0] < 0 || ::grantpt(ends[0]) != 0 || ::unlockpt(ends[0]) != 0)
+      return false;
+    ends[1] = ::open(::ptsname(ends[0]), O_RDWR | O_NOCTTY | O_CLOEXEC); // NOLINT(*-mt-unsafe)
+    return ends[1] >= 0;
+  }
+
   /// Blocks until one of the pipes has something; false when both have ended.
   bool read_some() {
     if (pipes_[0].fd < 0 && pipes_[1].fd < 0)
