@@ -17,11 +17,10 @@ bool matches(const snapshot_wanted& one, const rank_snapshot& kept) {
   return one.rank == kept.rank && one.steps_done == kept.steps_done;
 }
 
-void keep(self_pointer self, std::shared_ptr<const rank_snapshot> taken) {
+void keep(self_pointer self, const std::shared_ptr<const rank_snapshot>& taken) {
   worker_shelf_state& state = self->state;
   if (const std::string problem = state.shelf.put(taken); !problem.empty())
     tell(state.owner, run_warning{problem});
-  say(state.coordinator, snapshot_kept{taken->rank, taken->source_incarnation, taken->steps_done});
   std::erase_if(state.wanted, [&](const snapshot_wanted& one) {
     if (!matches(one, *taken))
       return false;
@@ -30,17 +29,26 @@ void keep(self_pointer self, std::shared_ptr<const rank_snapshot> taken) {
   });
 }
 
+/// The rank does not need its worker for it any more, or there is no other worker.
+void keep_for_others(self_pointer self, const std::shared_ptr<const rank_snapshot>& taken) {
+  keep(self, taken);
+  say(self->state.coordinator, snapshot_kept{taken->rank, taken->source_incarnation, taken->steps_done});
+}
+
 /// Its layers are shared with the snapshot, and leave as the link has room.
 void send(const caf::actor& link, const rank_snapshot& taken) {
   for (snapshot_part& part : parts_of(taken))
     say(link, std::move(part));
 }
 
+/// Its replica tells the coordinator of it, who knows that this worker has it, too.
 void take(self_pointer self, const rank_snapshot& taken) {
-  if (const caf::actor& replica = self->state.replicas[taken.rank]; replica)
-    send(replica, taken);
-  else
-    keep(self, std::make_shared<const rank_snapshot>(taken));
+  const auto own = std::make_shared<const rank_snapshot>(taken); // shares the tensors
+  const caf::actor& replica = self->state.replicas[taken.rank];
+  if (!replica)
+    return keep_for_others(self, own);
+  send(replica, taken);
+  keep(self, own);
 }
 
 void take(self_pointer self, const snapshot_part& in) {
@@ -48,7 +56,7 @@ void take(self_pointer self, const snapshot_part& in) {
   add_part(so_far, in);
   if (!in.last)
     return;
-  keep(self, std::make_shared<const rank_snapshot>(std::move(so_far)));
+  keep_for_others(self, std::make_shared<const rank_snapshot>(std::move(so_far)));
   self->state.arriving.erase(in.rank);
 }
 
