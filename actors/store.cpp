@@ -124,9 +124,19 @@ void save(self_pointer self, const run_given_up& in) {
     announce(self, self->state.collector->add(*kept));
 }
 
+/// Who has another worker asks anew from there.
+void drop_turns_of_moved(self_pointer self, const company& before) {
+  const std::vector<stage_actor>& now = self->state.everyone->ranks;
+  for (std::uint32_t rank = 0; rank < now.size(); ++rank)
+    if (before.ranks[rank] != now[rank])
+      drop_turns_of(self, rank);
+}
+
 /// A new scheduler may not have heard what its predecessor was told.
 void meet(self_pointer self, const std::shared_ptr<const company>& everyone) {
-  self->state.everyone = everyone;
+  const auto before = std::exchange(self->state.everyone, everyone);
+  if (before != nullptr)
+    drop_turns_of_moved(self, *before);
   if (const auto* done = std::get_if<checkpoint_committed>(&self->state.last_news))
     post(self, everyone->scheduler, *done);
   if (const auto* failed = std::get_if<checkpoint_failed>(&self->state.last_news))
@@ -153,7 +163,11 @@ store_actor::behavior_type store(store_actor::stateful_pointer<store_actor_state
                          take(self, in);
                          end_if_saved(self, watcher);
                        }),
-      on<part_lost>(self, [self](const part_lost& in) { take(self, in); }),
+      on<part_lost>(self,
+                    [self, watcher](const part_lost& in) {
+                      take(self, in);
+                      end_if_saved(self, watcher);
+                    }),
       on<run_given_up>(self,
                        [self, setup, watcher](const run_given_up& in) {
                          if (setup->spec.checkpoint.directory.empty())

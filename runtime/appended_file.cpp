@@ -28,15 +28,7 @@ file_descriptor open_at_end(const std::filesystem::path& path, error_kind kind) 
 } // namespace
 
 appended_file::appended_file(std::filesystem::path path, std::uint64_t size, error_kind kind, disk_faults* faults)
-    : path_(std::move(path)), kind_(kind), faults_(faults), descriptor_(open_at_end(path_, kind)), size_(size) {
-  struct stat facts = {};
-  if (::fstat(descriptor_.number(), &facts) != 0)
-    throw_system_error(kind, path_, "examine", errno);
-  if (static_cast<std::uint64_t>(facts.st_size) <= size)
-    return;
-  cut(size);
-  sync();
-}
+    : path_(std::move(path)), kind_(kind), faults_(faults), descriptor_(open_at_end(path_, kind)), size_(size) {}
 
 void appended_file::append(std::span<const std::byte> bytes) {
   expect_named();

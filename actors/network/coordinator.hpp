@@ -24,6 +24,7 @@ enum class missing_rule { refused, left_out };
 struct held_question {
   held_bounds bounds;
   std::string otherwise; ///< where the run goes on without it, "step-00000040"; empty: people know that
+  std::string unused;    ///< why nothing of it is used, whatever it is; empty: it can be
 };
 
 struct coordinator_setup_of_workers {

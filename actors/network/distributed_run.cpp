@@ -115,25 +115,39 @@ const checkpoint* newest_state(const run_spec& spec, const checkpoint* began, st
   return &*written;
 }
 
-/// Whether workers may hold something: not those that this process has just started. Of a run with chaos the faults are
-/// drawn for the steps from its checkpoint on.
-bool may_be_held(const run_spec& spec, const run_options& options, const coordinator_setup_of_workers& workers) {
-  const bool just_started = options.before == nullptr && workers.replace_all;
-  return !just_started && !spec.checkpoint.directory.empty() && spec.faults.snapshot_every != 0 &&
-         spec.faults.chaos.empty() && log_start_of(spec, options.resume, options.followed) == log_start::go_on;
+/// Where the decision log of the run is that is gone on with; empty: it is none that was begun before.
+fs::path log_directory_of(const run_spec& spec, const run_options& options) {
+  if (options.before != nullptr)
+    return spec.checkpoint.directory;
+  return options.resume == nullptr ? options.followed : options.resume->path().parent_path();
+}
+
+/// Why a run cannot begin with what workers hold; empty: it can. `decided`: steps, as far as a log knows.
+std::string why_not_from_held(const run_spec& spec, const fs::path& log, std::optional<std::uint64_t> decided) {
+  if (spec.checkpoint.directory.empty())
+    return "the run has no checkpoint directory";
+  if (spec.faults.snapshot_every == 0)
+    return "the run takes no snapshots (faults.snapshot_every)";
+  if (!spec.faults.chaos.empty())
+    return "the faults of a run with chaos are drawn for the steps from its checkpoint on";
+  if (!decided)
+    return (log / decision_log_name).string() + ", which says what was decided, cannot be read";
+  return {};
 }
 
 /// What of it is of use: what is newer than the checkpoint, but nothing that has not been decided, nor the end of the
-/// run, which is to be saved, nor what a run that goes back has not told yet.
+/// run, which is to be saved, nor what a run that goes back has not told yet. Nothing: workers are not asked, as this
+/// process has just started them, or the run is a new one.
 std::optional<held_question> question_of(const run_spec& spec, const run_options& options,
                                          const coordinator_setup_of_workers& workers) {
-  if (!may_be_held(spec, options, workers))
+  const bool just_started = options.before == nullptr && workers.replace_all;
+  const fs::path log = log_directory_of(spec, options);
+  if (just_started || log.empty())
     return std::nullopt;
-  const std::optional<std::uint64_t> decided = steps_decided(spec.checkpoint.directory);
-  if (!decided)
-    return std::nullopt;
-  held_question asked{.bounds = {.after = 0, .most = std::min(*decided, final_step(spec) - 1)},
-                      .otherwise = "the beginning"};
+  const std::optional<std::uint64_t> decided = steps_decided(log);
+  held_question asked{.bounds = {.after = 0, .most = std::min(decided.value_or(0), final_step(spec) - 1)},
+                      .otherwise = "the beginning",
+                      .unused = why_not_from_held(spec, log, decided)};
   if (options.resume != nullptr) {
     asked.bounds.after = options.resume->steps_done();
     asked.otherwise = options.resume->path().filename().string();

@@ -102,7 +102,7 @@ struct begin_run {
   std::function<scheduler_actor(const scheduler_start&)> spawn_scheduler;
 };
 
-/// Worker to its shelf: who keeps the snapshots of each rank; null: the shelf itself.
+/// Worker to its shelf: who else keeps the snapshots of each rank; null: nobody.
 struct snapshot_routes {
   std::vector<caf::actor> replicas;
 };

@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace troupe {
 
@@ -115,10 +116,14 @@ private:
   void tell_placement();
   void find_snapshot(restarting& one);
   placement planned() const;
+  std::vector<std::uint32_t> choose_savers();
+  void tell_store_of_savers();
+  void save_elsewhere(std::uint32_t lost);
   void tell_state_lost(const std::string& cause);
 
   // What workers still hold of a run that goes on (worker_claims_held.cpp)
   void choose_start();
+  void tell_why_not_from_held(std::optional<std::uint64_t> whole) const;
   std::string why_nothing_is_held() const;
   void fetch_held();
   void note_hosted(member& from, const rank_hosted& in);
@@ -155,7 +160,8 @@ private:
   std::map<std::uint32_t, rank_lost> lost_;     ///< by rank: deaths that the scheduler has not answered yet
   std::map<std::uint32_t, snapshot_kept> kept_; ///< by rank: the newest that was told
   std::optional<run_given_up> ending_;
-  bool line_moved_ = false; ///< no rank starts as the run began any more
+  std::map<std::uint32_t, std::uint32_t> saving_; ///< by rank: the worker that was asked to save it at the end
+  bool line_moved_ = false;                       ///< no rank starts as the run began any more
   bool assigned_ = false;
   bool running_ = false;
   bool failed_ = false;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace troupe {
 
@@ -23,11 +24,10 @@ void worker_claims::choose_start() {
   for (const member& one : members_)
     if (one.worker)
       held.insert(held.end(), one.held.snapshots.begin(), one.held.snapshots.end());
-  const auto found = newest_whole(held, setup_->pipeline.ranks(), how_.held->bounds);
-  if (!found && !how_.held->otherwise.empty())
-    note(fmt::format("{}; the run goes on from {}", why_nothing_is_held(), how_.held->otherwise));
+  const auto whole = [&](const held_bounds& bounds) { return newest_whole(held, setup_->pipeline.ranks(), bounds); };
+  const auto found = how_.held->unused.empty() ? whole(how_.held->bounds) : std::nullopt;
   if (!found)
-    return;
+    return tell_why_not_from_held(whole({how_.held->bounds.after, std::numeric_limits<std::uint64_t>::max()}));
   first_step_ = *found;
   from_held_ = true;
   for (const member& one : members_)
@@ -35,6 +35,20 @@ void worker_claims::choose_start() {
       if (one.worker && snapshot.steps_done == first_step_)
         snapshots_.note(snapshot.rank, first_step_, *one.worker);
   note(fmt::format("the workers hold the run's state after step {}; it goes on from there", first_step_));
+}
+
+/// `whole`: steps done in the newest state that they do hold of all ranks.
+void worker_claims::tell_why_not_from_held(std::optional<std::uint64_t> whole) const {
+  const held_question& asked = *how_.held;
+  if (asked.otherwise.empty() || (!asked.unused.empty() && !whole))
+    return;
+  const std::string reason =
+      !asked.unused.empty() ? asked.unused : fmt::format("the decision log ends with step {}", asked.bounds.most);
+  note(fmt::format(
+      "{}; the run goes on from {}",
+      whole ? fmt::format("the workers hold the run's state after step {}, which is not used: {}", *whole, reason)
+            : why_nothing_is_held(),
+      asked.otherwise));
 }
 
 std::string worker_claims::why_nothing_is_held() const {

@@ -15,18 +15,21 @@ namespace troupe {
 // Losses
 
 void worker_claims::lose(member& one, const std::string& reason, double silent_for) {
-  if (ending_)
-    return fail(error_kind::run, ending_->cause);
   const std::string text = fmt::format("{} was lost: {}", name_of_member(one), reason);
   const bool had_part = one.worker && where_.workers[*one.worker].standing == worker_standing::member;
   if (one.link)
     tell(one.link, close_link{});
   one.link = nullptr;
   one.at = stage::over;
+  if (one.worker)
+    where_.workers[*one.worker].standing = worker_standing::gone;
+  if (ending_ && had_part)
+    save_elsewhere(*one.worker);
+  if (ending_)
+    return;
   look_for_successor(one.address);
   if (!one.worker)
     return;
-  where_.workers[*one.worker].standing = worker_standing::gone;
   const std::vector<std::uint32_t> unkept = choose_replicas(where_);
   tell_placement(); // before the scheduler can ask for snapshots, which are to go to other replicas
   if (had_part) {
@@ -79,6 +82,8 @@ void worker_claims::said_by(member& from, const snapshot_kept& in) {
   if (!(running_ || from_held_) || !from.worker)
     return fail(error_kind::protocol, fmt::format("{} keeps a snapshot before its time", name_of_member(from)));
   snapshots_.note(in.rank, in.steps_done, *from.worker);
+  if (const auto home = home_of(where_, in.rank, in.source_incarnation)) // it has sent it there, and kept it
+    snapshots_.note(in.rank, in.steps_done, *home);
   if (!running_)
     return;
   kept_[in.rank] = in;
@@ -172,28 +177,60 @@ void worker_claims::trim(const recovery_line_message& in) {
 
 /// The workers save what they keep, and the store ends the run when all of it is there.
 void worker_claims::give_up(const run_given_up& in) {
-  run_given_up told = in;
-  company keepers = everyone_;
-  std::vector<std::uint32_t> kept_by;
+  ending_ = in;
+  const bool went_on = in.steps_done > first_step_ || from_held_;
+  if (went_on && !setup_->spec.checkpoint.directory.empty()) {
+    const std::vector<std::uint32_t> lost = choose_savers();
+    ending_->parts_follow = lost.empty();
+    if (!lost.empty())
+      ending_->cause += fmt::format("; nothing is saved beyond the last checkpoint, as all workers that had the state "
+                                    "of rank {} were lost, too",
+                                    fmt::join(lost, " and of rank "));
+  }
+  tell_store_of_savers();
+  tell(everyone_.store, *ending_);
+  if (ending_->parts_follow)
+    for (const auto& [rank, saver] : saving_)
+      say(holder_of(saver).link, save_request{rank, in.steps_done});
+}
+
+/// Returns the ranks of which nobody has the snapshot.
+std::vector<std::uint32_t> worker_claims::choose_savers() {
   std::vector<std::uint32_t> lost;
   for (std::uint32_t rank = 0; rank < where_.ranks.size(); ++rank)
-    if (const auto keeper = snapshots_.find(rank, in.steps_done, where_.ranks[rank].replica)) {
-      keepers.ranks[rank] = caf::actor_cast<stage_actor>(holder_of(*keeper).link);
-      kept_by.push_back(*keeper);
-    } else {
+    if (const auto saver = snapshots_.find(rank, ending_->steps_done, where_.ranks[rank].replica))
+      saving_[rank] = *saver;
+    else
       lost.push_back(rank);
+  return lost;
+}
+
+/// Whom it answers.
+void worker_claims::tell_store_of_savers() {
+  company savers = everyone_;
+  for (const auto& [rank, saver] : saving_)
+    savers.ranks[rank] = caf::actor_cast<stage_actor>(holder_of(saver).link);
+  tell(everyone_.store, introduction{std::make_shared<const company>(savers)});
+}
+
+/// What the lost one may not have saved yet others save, if they have it. Whatever had come of it still counts.
+void worker_claims::save_elsewhere(std::uint32_t lost) {
+  snapshots_.forget(lost);
+  std::vector<std::uint32_t> again;
+  for (auto& [rank, saver] : saving_) {
+    if (saver != lost)
+      continue;
+    if (const auto other = snapshots_.find(rank, ending_->steps_done, where_.ranks[rank].replica)) {
+      saver = *other;
+      again.push_back(rank);
+    } else {
+      tell(everyone_.store, part_lost{rank, ending_->steps_done});
     }
-  const bool to_be_saved = !setup_->spec.checkpoint.directory.empty();
-  told.parts_follow = lost.empty() && to_be_saved;
-  if (to_be_saved && !lost.empty())
-    told.cause += fmt::format("; nothing is saved beyond the last checkpoint, as the snapshot of rank {} was lost, too",
-                              fmt::join(lost, " and of rank "));
-  ending_ = told;
-  tell(everyone_.store, introduction{std::make_shared<const company>(keepers)}); // whom it answers
-  tell(everyone_.store, told);
-  if (told.parts_follow)
-    for (std::uint32_t rank = 0; rank < kept_by.size(); ++rank)
-      say(holder_of(kept_by[rank]).link, save_request{rank, in.steps_done});
+  }
+  std::erase_if(saving_, [&](const auto& one) { return one.second == lost; });
+  tell_store_of_savers();
+  for (const std::uint32_t rank : again)
+    say(holder_of(saving_[rank]).link, save_request{rank, ending_->steps_done});
 }
 
 void worker_claims::tell_state_lost(const std::string& cause) {

@@ -2,6 +2,7 @@
 // and handed to the ranks of a coordinator that goes on with the run.
 #include "actors/network/peers.hpp"
 #include "actors/network/worker_host.hpp"
+#include "runtime/recovery/held_answer.hpp"
 
 #include <fmt/format.h>
 
@@ -57,7 +58,7 @@ void worker_host::said_by(const caf::actor& link, const held_request& in) {
   else if (held_)
     answer.what = holding::some;
   if (answer.what == holding::some)
-    answer.snapshots = held_->shelf.content();
+    answer.snapshots = two_of_each(held_->shelf.content());
   say(link, std::move(answer));
 }
 

@@ -17,11 +17,10 @@ bool matches(const snapshot_wanted& one, const rank_snapshot& kept) {
   return one.rank == kept.rank && one.steps_done == kept.steps_done;
 }
 
-void keep(self_pointer self, std::shared_ptr<const rank_snapshot> taken) {
+void keep(self_pointer self, const std::shared_ptr<const rank_snapshot>& taken) {
   worker_shelf_state& state = self->state;
   if (const std::string problem = state.shelf.put(taken); !problem.empty())
     tell(state.owner, run_warning{problem});
-  say(state.coordinator, snapshot_kept{taken->rank, taken->source_incarnation, taken->steps_done});
   std::erase_if(state.wanted, [&](const snapshot_wanted& one) {
     if (!matches(one, *taken))
       return false;
@@ -30,34 +29,41 @@ void keep(self_pointer self, std::shared_ptr<const rank_snapshot> taken) {
   });
 }
 
+/// The rank does not need its worker for it any more, or there is no other worker.
+void keep_for_others(self_pointer self, const std::shared_ptr<const rank_snapshot>& taken) {
+  keep(self, taken);
+  say(self->state.coordinator, snapshot_kept{taken->rank, taken->source_incarnation, taken->steps_done});
+}
+
 /// Its layers are shared with the snapshot, and leave as the link has room.
 void send(const caf::actor& link, const rank_snapshot& taken) {
   for (snapshot_part& part : parts_of(taken))
     say(link, std::move(part));
 }
 
-void bring_to_safety(self_pointer self, const rank_snapshot& taken) {
-  if (const caf::actor& replica = self->state.replicas[taken.rank]; replica)
-    send(replica, taken);
-  else
-    keep(self, std::make_shared<const rank_snapshot>(taken));
-}
-
+/// Its replica tells the coordinator of it, who knows that this worker has it, too.
 void let_go(self_pointer self, std::uint32_t rank) {
-  if (const auto taken = self->state.leaving.extract(rank))
-    bring_to_safety(self, taken.mapped());
+  worker_shelf_state& state = self->state;
+  const auto leaving = state.leaving.extract(rank);
+  if (!leaving)
+    return;
+  if (state.replicas[rank])
+    send(state.replicas[rank], *leaving.mapped());
+  else // it is lost meanwhile
+    keep_for_others(self, leaving.mapped());
 }
 
 /// A rank that died before it waited takes the same snapshot once more.
 void take(self_pointer self, const rank_snapshot& taken) {
   worker_shelf_state& state = self->state;
-  if (const auto before = state.leaving.find(taken.rank);
-      before != state.leaving.end() && before->second.steps_done != taken.steps_done)
+  const auto own = std::make_shared<const rank_snapshot>(taken); // shares the tensors
+  const auto before = state.leaving.find(taken.rank);
+  if (before != state.leaving.end() && before->second->steps_done != taken.steps_done)
     let_go(self, taken.rank);
-  if (state.replicas[taken.rank])
-    state.leaving[taken.rank] = taken;
-  else
-    bring_to_safety(self, taken);
+  if (!state.replicas[taken.rank])
+    return keep_for_others(self, own);
+  state.leaving[taken.rank] = own;
+  keep(self, own);
 }
 
 void take(self_pointer self, const snapshot_part& in) {
@@ -65,7 +71,7 @@ void take(self_pointer self, const snapshot_part& in) {
   add_part(so_far, in);
   if (!in.last)
     return;
-  keep(self, std::make_shared<const rank_snapshot>(std::move(so_far)));
+  keep_for_others(self, std::make_shared<const rank_snapshot>(std::move(so_far)));
   self->state.arriving.erase(in.rank);
 }
 

@@ -3,7 +3,6 @@
 #include "model/error.hpp"
 
 #include <algorithm>
-#include <optional>
 
 namespace troupe {
 
@@ -45,6 +44,12 @@ std::uint32_t worker_of(const placement& where, std::uint32_t rank) {
       where.workers, [&](const worker_place& one) { return std::ranges::count(one.ranks, rank) > 0; });
   TROUPE_CHECK(found != where.workers.end(), "each rank has its place");
   return static_cast<std::uint32_t>(found - where.workers.begin());
+}
+
+std::optional<std::uint32_t> home_of(const placement& where, std::uint32_t rank, incarnation life) {
+  const std::uint32_t host = worker_of(where, rank);
+  const bool lives = where.ranks[rank].life == life && where.workers[host].standing == worker_standing::member;
+  return lives ? std::optional(host) : std::nullopt;
 }
 
 std::vector<std::uint32_t> hosts_of(const placement& where) {

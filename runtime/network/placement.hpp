@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,7 @@ struct worker_place {
 /// What a placement says of a rank besides where it lives.
 struct rank_care {
   incarnation life = 1;      ///< that lives there
-  std::uint32_t replica = 0; ///< the worker that keeps its snapshots
+  std::uint32_t replica = 0; ///< the worker that keeps its snapshots, as its own one does
 
   friend bool operator==(const rank_care&, const rank_care&) = default;
 };
@@ -49,6 +50,9 @@ placement shown_to(std::uint32_t worker, placement where);
 
 /// Where the rank lives.
 std::uint32_t worker_of(const placement& where, std::uint32_t rank);
+
+/// Where that life of the rank lives; nothing: it does not, or not where that would be known yet.
+std::optional<std::uint32_t> home_of(const placement& where, std::uint32_t rank, incarnation life);
 
 /// By rank: where it lives.
 std::vector<std::uint32_t> hosts_of(const placement& where);

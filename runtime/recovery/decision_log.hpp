@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,16 @@
 namespace troupe {
 
 inline constexpr const char* decision_log_name = "decisions.log";
+
+/// Whether a file of that name in a log's directory is one that is to take the log's name when it is whole.
+bool is_unfinished_log(const std::filesystem::path& path);
+
+/// Another process goes on with the run whose log this was.
+class foreign_log_error : public checkpoint_error {
+public:
+  using checkpoint_error::checkpoint_error;
+};
+[[noreturn]] void refuse_foreign_log(const std::filesystem::path& path);
 
 /// All throw checkpoint_error, a line that names the file; what the log held before the call is then still in it.
 class decision_log {
@@ -35,7 +46,8 @@ public:
   const file_descriptor& file() const { return file_->descriptor(); }
   /// Returns once the disk has it. It must be later than the last one.
   void append(const logged_decision& one);
-  /// The same content in another file of the same name: who had opened it before finds it replaced.
+  /// The same content in another file of the same name: who had opened it before finds it replaced, and so does who is
+  /// just doing the same. Of those who do it at the same moment the last one has it.
   void take_over();
   /// The run goes on from its checkpoint after `steps_done` steps: what was decided of later steps is dropped.
   void go_back_to(std::uint64_t steps_done);
@@ -46,12 +58,17 @@ public:
 private:
   decision_log_content content() const;
   void replace(const std::string& content);
+  bool put_in_place(const std::string& content);
+  bool has_the_name() const;
+  void remove_unfinished() const;
 
   std::filesystem::path directory_;
   std::filesystem::path path_;
+  std::filesystem::path unfinished_; ///< no other process, nor another log of this one, uses the same
   disk_faults* faults_;
   std::string head_;
-  std::optional<appended_file> file_;
+  std::unique_ptr<appended_file> file_;
+  bool made_here_ = false;      ///< the file, by us
   std::optional<step_id> last_; ///< of the latest decision
 };
 

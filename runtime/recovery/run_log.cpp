@@ -55,9 +55,11 @@ run_log::run_log(const run_spec& spec, const std::string& versions, log_start st
                  std::shared_ptr<owned_path> ours, std::vector<std::string>& warnings, disk_faults* faults)
     : directory_(spec.checkpoint.directory), ours_(std::move(ours)),
       log_(begun(directory_, start, *ours_), spec, versions, warnings, faults) {
-  if (const std::string refused = attempt([&] { log_.take_over(); }); !refused.empty())
-    warnings.push_back(refused);
+  const std::string refused = attempt([&] { log_.take_over(); });
   take();
+  expect_own_log(log_.path(), *ours_);
+  if (!refused.empty())
+    warnings.push_back(refused);
   for (const logged_decision& one : log_.decisions()) {
     newest_ = one.at;
     if (one.at.step >= first_step)
@@ -69,6 +71,8 @@ template <class Act>
 std::string run_log::attempt(const Act& act) {
   try {
     act();
+  } catch (const foreign_log_error&) { // is not the disk's refusal
+    throw;
   } catch (const checkpoint_error& failure) {
     if (!std::exchange(told_, true))
       return fmt::format("decision log: {}; going on without", failure.what());
@@ -122,13 +126,13 @@ std::string run_log::note_checkpoint() {
     oldest_ = steps.back();
   });
   take();
+  expect_own_log(log_.path(), *ours_);
   return refused;
 }
 
 void expect_own_log(const fs::path& log, const owned_path& ours) {
   if (ours.lost_to_another(log))
-    throw checkpoint_error(log.string() + ": found the log of another process, which has gone on with this run "
-                                          "meanwhile, expected our own");
+    refuse_foreign_log(log);
 }
 
 run_spec spec_in_log(const fs::path& directory) {

@@ -168,27 +168,82 @@ TEST_CASE("of a run that was killed before its first checkpoint another one is n
   CHECK_THAT(refused.err, Contains("decisions.log: training.seed: found 2 in this run, expected 1 as in the log"));
 }
 
-TEST_CASE("a worker that dies with the coordinator costs nothing if others keep the same, else the run goes back") {
+TEST_CASE("a worker that dies with the coordinator costs nothing as others keep the same, else the run goes back") {
   const mortal_coordinator run({"--stages", "2"});
-  for (const bool spare_dies : {false, true}) {
+  for (const std::size_t deaths : {1, 2}) {
     std::filesystem::remove_all(run.saved());
-    worker_program one;
-    worker_program two; // keeps nothing: the spare has rank 0's snapshots, and the first worker those of rank 1
-    worker_program spare;
+    worker_program one;   // hosts rank 0, and keeps the snapshots of rank 1, too
+    worker_program two;   // hosts rank 1
+    worker_program spare; // keeps the snapshots of rank 0, too
     running_program train(run.begin(addresses_of(one, two, spare)));
     run.kill_after(train, 600, {&one, &two, &spare});
-    worker_program& victim = spare_dies ? spare : two;
-    victim.program().send(SIGKILL);
-    victim.program().finish();
+    for (worker_program* victim : {&spare, &one})
+      if (deaths == 2 || victim == &spare) {
+        victim->program().send(SIGKILL);
+        victim->program().finish();
+      }
     const std::uint64_t saved = run.newest_checkpoint();
     std::string said;
-    const json report = run.finish(run.resume(spare_dies ? addresses_of(one, two) : addresses_of(one, spare)), said);
-    CHECK(report["resumed_from"] == (spare_dies ? "checkpoint" : "workers"));
-    CHECK((report["first_step"] > saved) == !spare_dies);
-    if (spare_dies)
+    const json report = run.finish(run.resume(deaths == 1 ? addresses_of(one, two) : two.address()), said);
+    CHECK(report["resumed_from"] == (deaths == 1 ? "workers" : "checkpoint"));
+    CHECK((report["first_step"] > saved) == (deaths == 1));
+    if (deaths == 2)
       CHECK_THAT(said, Contains("the workers do not hold the state of all ranks after any later step; the run goes on "
                                 "from " +
                                 troupe::generation_name(saved)));
+  }
+}
+
+TEST_CASE("a run that goes on in another directory does so from what its workers hold, too") {
+  const mortal_coordinator run;
+  worker_program one;
+  worker_program two;
+  const std::string all = addresses_of(one, two);
+  running_program train(run.begin(all));
+  run.kill_after(train, 600, {&one, &two});
+  const std::string elsewhere = run.scratch().path("elsewhere");
+  const program_result result = run_program(run.resume(all) + arguments{"--checkpoint", elsewhere});
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.err, Contains("the workers hold the run's state after step "));
+  const json report = last_report(run.scratch());
+  CHECK(report["resumed_from"] == "workers");
+  CHECK(report["first_step"] >= 590);
+  CHECK(report["weights_sha256"] == run.expected()["weights_sha256"]);
+  CHECK(newest_in(elsewhere) == steps);
+}
+
+TEST_CASE("what workers hold and a run cannot begin with is named with the reason") {
+  const mortal_coordinator run;
+  struct obstacle {
+    arguments flags;
+    std::string reason;
+  };
+  for (const obstacle& one_of :
+       std::vector<obstacle>{{{}, "saved/decisions.log, which says what was decided, cannot be read"},
+                             {{"--checkpoint", "", "--checkpoint-every", "0"}, "the run has no checkpoint directory"},
+                             {{"--snapshot-every", "0"}, "the run takes no snapshots (faults.snapshot_every)"},
+                             {{"--chaos", "kill:rank=1,step=1900"},
+                              "the faults of a run with chaos are drawn for the steps from its checkpoint on"}}) {
+    INFO(one_of.reason);
+    std::filesystem::remove_all(run.saved());
+    worker_program one;
+    worker_program two;
+    const std::string all = addresses_of(one, two);
+    running_program train(run.begin(all));
+    run.kill_after(train, 600, {&one, &two});
+    const std::uint64_t saved = run.newest_checkpoint();
+    if (one_of.flags.empty())
+      std::filesystem::remove(run.saved() / "decisions.log");
+    const program_result result = run_program(run.resume(all) + one_of.flags);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK_THAT(result.err, Contains("the workers hold the run's state after step "));
+    CHECK_THAT(result.err, Contains(", which is not used: ") &&
+                               Contains(one_of.reason + "; the run goes on from " + troupe::generation_name(saved)));
+    const json report = last_report(run.scratch());
+    CHECK(report["first_step"] == saved);
+    CHECK(report["weights_sha256"] == run.expected()["weights_sha256"]);
   }
 }
 

@@ -232,6 +232,84 @@ TEST_CASE("a run over processes whose rank dies too often ends with what its wor
   }
 }
 
+TEST_CASE(
+    "a run whose workers die too often ends with its last whole step saved, though they took snapshots with them") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  for (const arguments& flags : std::vector<arguments>{{},
+                                                       {"--checkpoint-via", "coordinator"},
+                                                       {"--schedule", "zb-v", "--stages", "2"},
+                                                       {"--snapshot-dir", scratch.path("snapshots")}}) {
+    INFO(json(flags).dump());
+    const std::string saved = scratch.path("saved");
+    std::filesystem::remove_all(saved);
+    worker_program one;
+    worker_program two; // each keeps the snapshots of the other one's ranks
+    running_program train(long_run(
+        scratch, arguments{"--workers", addresses_of(one, two), "--max-restarts", "0", "--checkpoint", saved} + flags));
+    REQUIRE(train.wait_for_error_output("step 300/"));
+    two.program().send(SIGKILL);
+    const program_result ended = train.finish();
+    INFO(ended.err);
+    CHECK(ended.exit_code == 4);
+    CHECK_THAT(ended.err, Contains("died 1 time within 60 s, expected at most 0"));
+    CHECK_THAT(ended.err, !Contains("nothing is saved"));
+    REQUIRE(newest_in(saved) >= 298);
+    const program_result resumed =
+        run_program(long_run(scratch, {"--resume", saved, "--max-restarts", "5", "--quiet", "--schedule", "1f1b"}));
+    INFO(resumed.err);
+    REQUIRE(resumed.exit_code == 0);
+    CHECK(last_report(scratch)["weights_sha256"] == expected);
+  }
+}
+
+TEST_CASE(
+    "a worker that is lost while a run that was given up is saved leaves its part to who else keeps the snapshot") {
+  const scratch_directory scratch;
+  const std::string expected = hash_of_reference(scratch);
+  for (const std::string route : {"shared", "coordinator"}) {
+    const std::string saved = scratch.path(route);
+    worker_program one;
+    worker_program two;
+    worker_program spare;
+    running_program train(
+        long_run(scratch, {"--stages", "2", "--workers", addresses_of(one, two, spare), "--max-restarts", "0",
+                           "--checkpoint", saved, "--checkpoint-via", route, "--peer-timeout", "3"}));
+    REQUIRE(train.wait_for_error_output("step 300/"));
+    spare.program().send(SIGSTOP); // it keeps the snapshots of rank 0, and is asked for them before its loss is noticed
+    two.program().send(SIGKILL);
+    const program_result ended = train.finish();
+    INFO(ended.err);
+    CHECK(ended.exit_code == 4);
+    CHECK_THAT(ended.err, Contains("rank 1 died 1 time within 60 s, expected at most 0"));
+    REQUIRE(newest_in(saved) >= 298);
+    const program_result resumed =
+        run_program(long_run(scratch, {"--resume", saved, "--max-restarts", "5", "--quiet"}));
+    INFO(resumed.err);
+    REQUIRE(resumed.exit_code == 0);
+    CHECK(last_report(scratch)["weights_sha256"] == expected);
+  }
+}
+
+TEST_CASE("a run that is given up and cannot be saved says whose state was lost with its workers") {
+  const scratch_directory scratch;
+  const std::string saved = scratch.path("saved");
+  worker_program one;
+  worker_program two;
+  worker_program three;
+  running_program train(long_run(scratch, {"--stages", "2", "--workers", addresses_of(one, two, three),
+                                           "--max-restarts", "0", "--checkpoint", saved, "--peer-timeout", "3"}));
+  REQUIRE(train.wait_for_error_output("step 300/"));
+  one.program().send(SIGSTOP); // hosts rank 0, and keeps the snapshots of rank 1
+  two.program().send(SIGKILL); // hosts rank 1
+  const program_result ended = train.finish();
+  INFO(ended.err);
+  CHECK(ended.exit_code == 4);
+  CHECK_THAT(ended.err, Contains("rank 1 died 1 time within 60 s, expected at most 0"));
+  CHECK_THAT(ended.err, Contains("rank 1: it died before its part was written"));
+  CHECK(newest_in(saved) == 0);
+}
+
 TEST_CASE("ranks restart from snapshots that are kept on disk, and a place that cannot keep any is named") {
   const scratch_directory scratch;
   const std::string expected = hash_of_reference(scratch);

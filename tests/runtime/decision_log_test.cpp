@@ -277,7 +277,8 @@ TEST_CASE("decisions before the oldest checkpoint are dropped, and the log goes 
 TEST_CASE("what a process that died while it wrote the log anew has left is removed, and the log is whole") {
   const logged_run run;
   run.write();
-  write_bytes(run.directory / ".decisions.log.tmp", "half");
+  write_bytes(run.directory / ".decisions.log.0123.tmp", "half");
+  run.open()->take_over();
   run.check(some_decisions());
 }
 

@@ -1,5 +1,6 @@
 // What a run can go on from of what workers hold.
 #include "runtime/plan.hpp"
+#include "runtime/recovery/held_answer.hpp"
 #include "runtime/recovery/held_state.hpp"
 #include "tests/support/tiny_run.hpp"
 
@@ -56,4 +57,11 @@ TEST_CASE("a state is of use where each rank holds the same layers") {
   const state_key other = key_with(field, value);
   CHECK(other.result == expected.result);
   CHECK(other.shape != expected.shape);
+}
+
+TEST_CASE("of what is held of a rank the oldest and the newest are told") {
+  CHECK(two_of_each({}).empty());
+  CHECK(two_of_each({{0, 5}, {1, 5}, {0, 6}, {1, 6}}) == std::vector<held_snapshot>{{0, 5}, {1, 5}, {0, 6}, {1, 6}});
+  CHECK(two_of_each({{0, 5}, {0, 6}, {1, 6}, {0, 7}, {1, 7}, {1, 8}, {1, 9}}) ==
+        std::vector<held_snapshot>{{0, 5}, {1, 6}, {0, 7}, {1, 9}});
 }

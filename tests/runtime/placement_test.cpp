@@ -56,6 +56,17 @@ TEST_CASE("a worker that has not taken its assignment is shown to itself alone")
   CHECK(shown_to(0, three_workers()) == three_workers());
 }
 
+TEST_CASE("a life of a rank has its home where it lives, as long as it does") {
+  placement where = three_workers();
+  CHECK(home_of(where, 2, 1) == 1);
+  CHECK_FALSE(home_of(where, 2, 2)); // not known to live there yet
+  where.ranks[2].life = 3;
+  CHECK_FALSE(home_of(where, 2, 1));
+  CHECK(home_of(where, 2, 3) == 1);
+  where.workers[1].standing = worker_standing::gone;
+  CHECK_FALSE(home_of(where, 2, 3));
+}
+
 TEST_CASE("a rank lives again where it lived, else on a spare, else where fewest live") {
   placement where = three_workers();
   CHECK(hosts_of(where) == ranks{0, 0, 1, 2});

@@ -8,12 +8,21 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 using namespace troupe;
@@ -45,7 +54,7 @@ struct logged_run {
     return found;
   }
 
-  scratch_directory scratch;
+  scratch_directory scratch{place_in_memory()};
   run_spec spec = tiny_spec();
   std::vector<std::string> warnings;
 };
@@ -57,6 +66,81 @@ struct switched_disk : disk_faults {
 };
 
 using steps = std::vector<std::uint64_t>;
+
+/// Two processes that act on one disk in a stated order: which of them does the next act, and the next.
+class two_at_once {
+public:
+  explicit two_at_once(std::vector<std::size_t> order) : order_(std::move(order)) {}
+
+  /// Blocks until it is this one's turn, which lasts until it waits again or has finished.
+  void await_turn(std::size_t who) {
+    std::unique_lock lock(guard_);
+    yield(who);
+    changed_.wait(lock, [&] { return !holder_ && (finished_[1 - who] || next() == who); });
+    holder_ = who;
+    ++turns_;
+  }
+  void finish(std::size_t who) {
+    const std::scoped_lock lock(guard_);
+    yield(who);
+    finished_[who] = true;
+  }
+
+private:
+  std::size_t next() const { return turns_ < order_.size() ? order_[turns_] : turns_ % 2; }
+  void yield(std::size_t who) {
+    if (holder_ == who)
+      holder_.reset();
+    changed_.notify_all();
+  }
+
+  std::vector<std::size_t> order_;
+  std::size_t turns_ = 0;
+  std::optional<std::size_t> holder_;
+  std::array<bool, 2> finished_{};
+  std::mutex guard_;
+  std::condition_variable changed_;
+};
+
+/// The disk as one of the two sees it.
+class shared_disk : public disk_faults {
+public:
+  shared_disk(two_at_once& turns, std::size_t who) : turns_(turns), who_(who) {}
+  int fault(disk_act, const std::filesystem::path&) override {
+    turns_.await_turn(who_);
+    return 0;
+  }
+
+private:
+  two_at_once& turns_;
+  std::size_t who_;
+};
+
+/// Does something before an act, told its number from 1.
+class hooked_disk : public disk_faults {
+public:
+  explicit hooked_disk(std::function<void(std::size_t)> hook) : hook_(std::move(hook)) {}
+  int fault(disk_act, const std::filesystem::path&) override {
+    hook_(++acts_);
+    return 0;
+  }
+  std::size_t acts() const { return acts_; }
+
+private:
+  std::function<void(std::size_t)> hook_;
+  std::size_t acts_ = 0;
+};
+
+/// Every way in which `ones` ones and as many zeros can follow each other.
+std::vector<std::vector<std::size_t>> orders_of(std::size_t ones) {
+  std::vector<std::size_t> order(ones, 0);
+  order.insert(order.end(), ones, 1);
+  std::vector<std::vector<std::size_t>> all;
+  do
+    all.push_back(order);
+  while (std::ranges::next_permutation(order).found);
+  return all;
+}
 
 } // namespace
 
@@ -142,6 +226,78 @@ TEST_CASE("a log that another process goes on with is written by that one alone"
   CHECK_THAT(error_text<checkpoint_error>([&] { before.note_checkpoint(); }), EndsWith(refusal));
   CHECK(after.note(step(2)).empty());
   CHECK(run.steps() == steps{0, 1, 2});
+}
+
+TEST_CASE("of two processes that go on with a run at the same moment one has the log, and the other one ends") {
+  constexpr std::size_t acts = 6; // reads; create, write, sync, rename, sync the directory
+  const std::string refusal = "decisions.log: found the log of another process, which has gone on with this run "
+                              "meanwhile, expected our own";
+  logged_run run;
+  const std::string& directory = run.spec.checkpoint.directory;
+  for (const bool is_there : {true, false})
+    for (const std::vector<std::size_t>& order : orders_of(acts)) {
+      std::filesystem::remove_all(directory);
+      if (is_there)
+        CHECK(run.open(log_start::anew).note(step(0)).empty());
+      two_at_once turns(order);
+      std::array<shared_disk, 2> disks{{{turns, 0}, {turns, 1}}};
+      std::array<std::vector<std::string>, 2> warnings;
+      std::array<std::optional<run_log>, 2> logs;
+      std::array<std::string, 2> said;
+      const auto open = [&](std::size_t who) {
+        said[who] = error_text<checkpoint_error>([&] {
+          turns.await_turn(who);
+          logs[who].emplace(run.spec, "", log_start::go_on, 0, std::make_shared<owned_path>(), warnings[who],
+                            &disks[who]);
+        });
+        turns.finish(who);
+      };
+      {
+        const std::jthread other(open, 1);
+        open(0);
+      }
+      std::size_t have_it = 0;
+      for (std::size_t who : {0, 1}) {
+        if (logs[who])
+          said[who] = error_text<checkpoint_error>([&] { logs[who]->note(step(0)); });
+        have_it += said[who].empty() ? 1 : 0;
+        if (!said[who].empty())
+          CHECK_THAT(said[who], EndsWith(refusal));
+        CHECK(warnings[who] == std::vector<std::string>{});
+      }
+      INFO("the second process's acts are the ones of "
+           << Catch::StringMaker<std::vector<std::size_t>>::convert(order));
+      CHECK(have_it == 1);
+      CHECK(run.steps() == steps{0});
+      CHECK(names_in(directory) == std::set<std::string>{"decisions.log"});
+    }
+}
+
+TEST_CASE("a process whose log is taken over just when it writes it anew ends, and leaves it to the other") {
+  for (std::size_t act = 1, acts = 1; act <= acts; ++act) {
+    logged_run run;
+    std::filesystem::create_directories(std::filesystem::path(run.spec.checkpoint.directory) / generation_name(1));
+    std::optional<run_log> after;
+    hooked_disk disk([&](std::size_t number) {
+      if (number == act)
+        after.emplace(run.open(log_start::go_on));
+    });
+    std::optional<run_log> before;
+    std::string ended = error_text<checkpoint_error>([&] {
+      before.emplace(run.spec, "", log_start::anew, 0, std::make_shared<owned_path>(), run.warnings, &disk);
+      before->note(step(0));
+      before->note(step(1));
+      before->note_checkpoint();
+      before->note(step(2));
+    });
+    acts = std::max(acts, disk.acts());
+    if (ended.empty())
+      ended = error_text<checkpoint_error>([&] { before->note(step(4)); });
+    const std::string other = error_text<checkpoint_error>([&] { after.value().note(step(3)); });
+    INFO("act " << act);
+    CHECK(ended.empty() != other.empty());
+    CHECK_THAT(ended + other, EndsWith("expected our own"));
+  }
 }
 
 TEST_CASE("whatever the disk refuses while the log is written anew, it stays the process's own") {

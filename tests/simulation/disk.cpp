@@ -1,5 +1,6 @@
 #include "tests/simulation/disk.hpp"
 
+#include "runtime/recovery/decision_log.hpp"
 #include "tests/support/scratch_directory.hpp"
 
 #include <algorithm>
@@ -53,7 +54,7 @@ int simulated_disk::fault(disk_act act, const fs::path& path) {
     for (const disk_failure& one : failures_)
       if (acts_ >= one.first && acts_ - one.first < one.count) {
         ++failed_;
-        ++failed_on_[path.filename().string()];
+        ++failed_on_[is_unfinished_log(path) ? unfinished_log : path.filename().string()];
         return one.code;
       }
   }

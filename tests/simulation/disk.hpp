@@ -16,6 +16,9 @@
 
 namespace troupe::test {
 
+/// Stands for the name of a log that is being written anew, which is another one each time.
+inline constexpr const char* unfinished_log = "a log that is being written";
+
 /// How much of what was not synced is gone after a crash.
 enum class crash_loss : std::uint8_t { everything, some };
 

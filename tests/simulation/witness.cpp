@@ -169,7 +169,7 @@ void witness::expect_logged(const step_decision& in) {
     return;
   const std::string bytes = disk_.durable_bytes(decision_log_name);
   const bool refused =
-      disk_.failed_on(decision_log_name) + disk_.failed_on(".decisions.log.tmp") + disk_.failed_on(disk_name) > 0;
+      disk_.failed_on(decision_log_name) + disk_.failed_on(unfinished_log) + disk_.failed_on(disk_name) > 0;
   try {
     const std::vector<logged_decision> logged = parse_decision_log(bytes, decision_log_name).decisions;
     const auto found = std::ranges::find(logged, in.at, &logged_decision::at);
