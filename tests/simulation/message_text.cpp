@@ -1,10 +1,13 @@
 #include "tests/simulation/message_text.hpp"
 
+#include "tests/simulation/disk.hpp"
+
 #include <fmt/format.h>
 
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <regex>
 
 namespace troupe::test {
 
@@ -157,8 +160,10 @@ std::string describe(const snapshot_lost& in) {
 std::string describe(const rank_recovered& in) {
   return fmt::format("rank_recovered {} replayed {}", in.what.rank, in.what.replayed_passes);
 }
+/// The file that it may name is called otherwise each time, and a seed's events are always the same.
 std::string describe(const run_warning& in) {
-  return fmt::format("warning {}", in.text);
+  static const std::regex drawn_name(R"(\.decisions\.log\.[0-9a-f]+\.tmp)");
+  return fmt::format("warning {}", std::regex_replace(in.text, drawn_name, unfinished_log));
 }
 std::string describe(const caf::down_msg&) {
   return "an actor has ended";
