@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains a model that does not fit a memory limit in one process, by four workers and a coordinator that are each held to that same limit
 # (RLIMIT_DATA), with checkpoints through the coordinator and a resume; compares the weights with those of one process without a limit.
-# Without snapshots for restarts, of which each process keeps up to two of as many ranks as it hosts (docs/faults.md).
+# Without snapshots for restarts, of which each process keeps up to two of each rank that it hosts and of as many others (docs/faults.md).
 # Prints the most memory that each process had resident (VmHWM). Fails when anything does not happen as it says.
 # Usage: scripts/memory_limit.sh [TROUPE] [WIDTH] [LIMIT_MIB]. Without TROUPE it builds one.
 set -euo pipefail
