@@ -137,8 +137,8 @@ scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& set
   self->state.watcher = watcher;
   self->state.keeper = start.keeper;
   self->state.chaos = scheduler_chaos(setup->chaos, start.life);
-  self->state.coordinator.emplace(
-      coordinator_setup{&setup->spec, &setup->pipeline, setup->data, setup->first_step(), setup->clock, start.books});
+  self->state.coordinator.emplace(coordinator_setup{&setup->spec, &setup->pipeline, setup->data, setup->first_step(),
+                                                    setup->clock, start.books, setup->held_steps.has_value()});
   if (start.life > 1)
     self->state.coordinator->note_own_recovery(start.cause, start.noticed);
   return {

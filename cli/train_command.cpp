@@ -233,6 +233,8 @@ public:
       throw CLI::RuntimeError(exit_interrupted);
     return *report;
   }
+  /// Whether they may hold something of a run that goes on: those that were started just now hold nothing.
+  bool outlive_runs() const { return workers_ && !started_; }
   /// How many ranks compute at once; 0: all.
   std::uint32_t processors() const { return workers_ ? workers_->processors : usable_processors(); }
 
@@ -248,6 +250,9 @@ plan find_plan(const train_request& request, const run_spec& spec, const data_so
   if (spec.pipeline.emulated()) { // nothing to measure
     chosen = search_emulated_plan(spec, find_family(spec.model.family));
   } else {
+    if (places.outlive_runs() && !request.resume.empty() && !request.quiet)
+      fmt::print(stderr, "note: --schedule auto measures on the workers first, which drop what they hold of the run; "
+                         "with --schedule FILE.csv it would go on from there\n");
     const auto run = [&](const auto&... what) { return places.run(what...); };
     const std::optional<layer_profile> profile = profile_layers(spec, data, options, run, places.processors());
     if (!profile)

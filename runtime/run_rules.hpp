@@ -25,6 +25,11 @@ inline bool checkpoint_due(const run_spec& spec, std::uint64_t steps_done, bool 
   return !wanted.directory.empty() && (last || (wanted.every != 0 && steps_done % wanted.every == 0));
 }
 
+/// The same of the state that a run begins with and that is not saved yet.
+inline bool checkpoint_due_at_start(const run_spec& spec, std::uint64_t steps_done) {
+  return checkpoint_due(spec, steps_done, steps_done >= final_step(spec));
+}
+
 /// Steps from one snapshot that the ranks keep to the next; 0: they keep none. Asynchronous schedules have to flush for
 /// it, so that they do it less often.
 inline std::uint64_t steps_between_snapshots(const run_spec& spec, bool asynchronous) {

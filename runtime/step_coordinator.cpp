@@ -16,9 +16,12 @@ namespace {
 scheduler_books first_books(const coordinator_setup& setup) {
   const std::size_t ranks = setup.pipeline->ranks();
   const faults_spec& faults = setup.spec->faults;
+  const bool to_be_saved = setup.from_held && checkpoint_due_at_start(*setup.spec, setup.steps_done);
   return {.steps_done = setup.steps_done,
           .recovery_line = setup.steps_done,
           .newest_generation = setup.steps_done,
+          .checkpoint_in_flight = to_be_saved ? setup.steps_done : 0, // the ranks hand it in as they begin
+          .last_snapshot = to_be_saved ? setup.steps_done : 0,
           .history = {},
           .lives = std::vector<incarnation>(ranks, 1),
           .births = std::vector<std::uint64_t>(ranks, setup.steps_done),
@@ -92,6 +95,8 @@ coordinator_outputs step_coordinator::accept(const rank_ready& in) {
     inject(out);
   } else if (!all_set(ready_))
     return out;
+  else if (setup_.from_held && validation_due(*setup_.spec, books_.steps_done))
+    open({books_.steps_done - 1, pass_mode::evaluate}, out);
   else if (books_.steps_done >= last_step_)
     request_digests(out);
   else

@@ -32,6 +32,8 @@ struct coordinator_setup {
   run_clock clock;
   /// Of a scheduler that has died and that this one follows; null: of none.
   std::shared_ptr<const scheduler_books> books = nullptr;
+  /// The state that the run goes on from is no checkpoint's: what is due after its last step may not have been done.
+  bool from_held = false;
 };
 
 /// A message to one rank.

@@ -143,8 +143,8 @@ coordinator_outputs step_coordinator::accept(const snapshot_kept& in) {
 coordinator_outputs step_coordinator::accept(const snapshot_lost& in) {
   coordinator_outputs out;
   expect_rank(in.rank);
-  std::erase_if(kept_[in.rank], [&](std::uint64_t kept) { return kept <= in.steps_done; });
-  if (books_.newest_generation == books_.recovery_line || books_.newest_generation > in.steps_done)
+  kept_[in.rank].clear();
+  if (books_.newest_generation == books_.recovery_line)
     return out;
   write().newest_generation = books_.recovery_line;
   close_complete_steps(out);

@@ -287,11 +287,9 @@ struct snapshot_kept {
   std::uint64_t steps_done = 0;
 };
 
-/// To scheduler: the place that held the rank's snapshots is gone. Those up to so many steps done are lost; the rank
-/// itself lives.
+/// To scheduler: the place that kept the rank's snapshots is gone, and all that it had; the rank itself may live.
 struct snapshot_lost {
   std::uint32_t rank = 0;
-  std::uint64_t steps_done = 0;
 };
 
 /// Keeper to scheduler: a rank has died. Times are seconds of the run's clock.

@@ -135,8 +135,8 @@ std::string why_not_from_held(const run_spec& spec, const fs::path& log, std::op
   return {};
 }
 
-/// What of it is of use: what is newer than the checkpoint, but nothing that has not been decided, nor the end of the
-/// run, which is to be saved, nor what a run that goes back has not told yet. Nothing: workers are not asked, as this
+/// What of it is of use: what is newer than the checkpoint, but nothing that has not been decided, nor what is
+/// beyond the end of the run, nor what a run that goes back has not told yet. Nothing: workers are not asked, as this
 /// process has just started them, or the run is a new one.
 std::optional<held_question> question_of(const run_spec& spec, const run_options& options,
                                          const coordinator_setup_of_workers& workers) {
@@ -145,7 +145,7 @@ std::optional<held_question> question_of(const run_spec& spec, const run_options
   if (just_started || log.empty())
     return std::nullopt;
   const std::optional<std::uint64_t> decided = steps_decided(log);
-  held_question asked{.bounds = {.after = 0, .most = std::min(decided.value_or(0), final_step(spec) - 1)},
+  held_question asked{.bounds = {.after = 0, .most = std::min(decided.value_or(0), final_step(spec))},
                       .otherwise = "the beginning",
                       .unused = why_not_from_held(spec, log, decided)};
   if (options.resume != nullptr) {

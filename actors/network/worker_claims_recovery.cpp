@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 
 namespace troupe {
 
@@ -36,7 +35,7 @@ void worker_claims::lose(member& one, const std::string& reason, double silent_f
     note(text);
     lose_ranks_of(*one.worker, text, silent_for);
     for (const std::uint32_t rank : unkept)
-      tell(everyone_.scheduler, snapshot_lost{rank, std::numeric_limits<std::uint64_t>::max()});
+      tell(everyone_.scheduler, snapshot_lost{rank});
   }
   admit_joiners(); // who waited for the lost one to be connected to
 }

@@ -4,6 +4,7 @@
 #include "actors/network/worker_host.hpp"
 #include "actors/network/worker_shelf.hpp"
 #include "actors/network/worker_store.hpp"
+#include "runtime/run_rules.hpp"
 
 #include <fmt/format.h>
 
@@ -49,7 +50,9 @@ void worker_host::spawn_members() {
   watch(run_->shelf);
   for (const std::uint32_t rank : task.where.workers[task.worker].ranks)
     if (task.from_held)
-      await_snapshot({rank, {.steps_done = task.steps_done}});
+      await_snapshot(
+          {rank,
+           {.steps_done = task.steps_done, .save_again = checkpoint_due_at_start(run_->setup->spec, task.steps_done)}});
     else
       host({.rank = rank});
   run_->nobody = system.spawn(nobody);

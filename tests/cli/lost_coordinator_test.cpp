@@ -213,6 +213,55 @@ TEST_CASE("a run that goes on in another directory does so from what its workers
   CHECK(newest_in(elsewhere) == steps);
 }
 
+TEST_CASE("a checkpoint that is due after the very step that workers hold is written before the next one") {
+  const mortal_coordinator run;
+  worker_program one;
+  worker_program two;
+  const std::string all = addresses_of(one, two);
+  {
+    running_program train(run.begin(all));
+    run.kill_after(train, 600, {&one, &two});
+  }
+  running_program train(run.resume(all) + arguments{"--checkpoint-every", "1", "--checkpoint-keep", "1000"});
+  wait_until_it_goes_on(train);
+  train.send(SIGKILL);
+  const std::string said = train.finish().err;
+  const std::string before = "hold the run's state after step ";
+  const std::uint64_t held = std::stoull(said.substr(said.find(before) + before.size()));
+  CHECK(std::filesystem::exists(run.saved() / troupe::generation_name(held)));
+}
+
+TEST_CASE("a validation that is due after the very step that workers hold comes before the next one") {
+  const mortal_coordinator run({"--validation-fraction", "0.1", "--validation-every", "1"});
+  worker_program one;
+  worker_program two;
+  const std::string all = addresses_of(one, two);
+  running_program train(run.begin(all));
+  run.kill_after(train, 600, {&one, &two});
+  std::string said;
+  const json report = run.finish(run.resume(all), said);
+  CHECK(report["resumed_from"] == "workers");
+  REQUIRE(!report["validations"].empty());
+  CHECK(report["validations"][0]["step"] == report["first_step"]);
+  const auto missing = report["first_step"].get<std::ptrdiff_t>() - 1;
+  const json& all_of_them = run.expected()["validations"];
+  CHECK(report["validations"] == json(std::vector<json>(all_of_them.begin() + missing, all_of_them.end())));
+}
+
+TEST_CASE("a run that searches its schedule on the workers says that what they hold is dropped") {
+  const mortal_coordinator run;
+  worker_program one;
+  worker_program two;
+  const std::string all = addresses_of(one, two);
+  running_program train(run.begin(all));
+  run.kill_after(train, 600, {&one, &two});
+  const std::uint64_t saved = run.newest_checkpoint();
+  std::string said;
+  const json report = run.finish(run.resume(all) + arguments{"--schedule", "auto"}, said);
+  CHECK_THAT(said, Contains("note: --schedule auto measures on the workers first, which drop what they hold"));
+  CHECK(report["first_step"] == saved);
+}
+
 TEST_CASE("what workers hold and a run cannot begin with is named with the reason") {
   const mortal_coordinator run;
   struct obstacle {

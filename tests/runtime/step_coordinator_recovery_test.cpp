@@ -118,7 +118,7 @@ TEST_CASE("a generation of snapshots that can not be whole any more is forgotten
   run.say(snapshot_kept{.rank = 0, .steps_done = 1});
   run.work_through(1);
   REQUIRE_FALSE(run.decision_on(1)); // waits for rank 1's snapshot
-  run.say(snapshot_lost{.rank = 0, .steps_done = 1});
+  run.say(snapshot_lost{.rank = 0});
   REQUIRE(run.decision_on(1));
   CHECK(run.decision_on(1)->snapshot == take_snapshot::to_keep);
   run.say(snapshot_kept{.rank = 1, .steps_done = 1}); // rank 0's is gone
@@ -140,18 +140,6 @@ TEST_CASE("the recovery line of a run that was given up stays where the run is s
   REQUIRE(run.last<run_given_up>()->steps_done == 0);
   run.say(snapshot_kept{.rank = 1, .steps_done = 1}); // was on its way when rank 1 died
   CHECK_FALSE(run.last<recovery_line_message>());
-}
-
-TEST_CASE("the loss of snapshots from before the generation under way leaves it as it is") {
-  played_run run(two_ranks());
-  run.work_through(0);
-  run.say(snapshot_kept{.rank = 0, .steps_done = 1});
-  run.work_through(1);
-  run.say(snapshot_lost{.rank = 0, .steps_done = 0});
-  CHECK_FALSE(run.decision_on(1));
-  run.say(snapshot_kept{.rank = 1, .steps_done = 1});
-  CHECK(run.recovery_line() == 1);
-  CHECK(run.decision_on(1));
 }
 
 TEST_CASE("who starts from the state that a checkpoint under way is made of is told to save it again") {

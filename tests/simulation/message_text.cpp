@@ -155,7 +155,7 @@ std::string describe(const snapshot_kept& in) {
   return fmt::format("snapshot_kept {}#{} after {} steps", in.rank, in.source_incarnation, in.steps_done);
 }
 std::string describe(const snapshot_lost& in) {
-  return fmt::format("snapshot_lost {} after {} steps", in.rank, in.steps_done);
+  return fmt::format("snapshot_lost {}", in.rank);
 }
 std::string describe(const rank_recovered& in) {
   return fmt::format("rank_recovered {} replayed {}", in.what.rank, in.what.replayed_passes);
