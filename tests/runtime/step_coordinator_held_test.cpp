@@ -28,7 +28,7 @@ public:
                                            .from_held = from_held});
     for (std::uint32_t rank = 0; rank < 2; ++rank)
       for (const coordinator_output& one :
-           coordinator_->accept(rank_ready{.rank = rank, .steps_done = held_steps, .credit = {100, 100}}))
+           coordinator_->accept(rank_ready{.rank = rank, .credit = {100, 100}, .steps_done = held_steps}))
         if (const auto* const order = std::get_if<rank_order>(&one); order && !opened_)
           if (const auto* const opening = std::get_if<step_opening>(&order->what))
             opened_ = opening->at;
@@ -69,7 +69,7 @@ TEST_CASE("what is due after the steps that workers have held is done before the
   CHECK(run.opened() == step_id{held_steps - 1, pass_mode::evaluate});
   CHECK(run.coordinator().books().checkpoint_in_flight == held_steps);
   CHECK(next_life_saves(run.coordinator()));
-  run.coordinator().accept(checkpoint_committed{.steps_done = held_steps});
+  run.coordinator().accept(checkpoint_committed{.steps_done = held_steps, .generation = {}, .warning = {}});
   CHECK(run.coordinator().books().checkpoint_in_flight == 0);
   CHECK_FALSE(next_life_saves(run.coordinator()));
 }
