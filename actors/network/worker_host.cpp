@@ -276,7 +276,7 @@ void worker_host::said_by(const caf::actor& link, const parameter_answer& in) {
 }
 
 void worker_host::said_by(const caf::actor& link, const refusal& in) {
-  if (!run_)
+  if (!run_ || run_->leaving) // there may be no coordinator any more to tell
     return;
   for (const auto& [number, other] : run_->introducing)
     if (other == link) {

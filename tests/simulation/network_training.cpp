@@ -230,7 +230,8 @@ void network_training::strike_rank(const network_strike& one) {
   std::vector<std::pair<process_number, caf::actor>> ranks;
   for (const std::size_t place : living_machines())
     for (caf::abstract_actor* const actor : all_.actors_of(machines_[place].worker))
-      if (dynamic_cast<stage_actor::stateful_pointer<stage_actor_state>>(actor) != nullptr)
+      if (const auto* const rank = dynamic_cast<stage_actor::stateful_pointer<stage_actor_state>>(actor);
+          rank != nullptr && rank->state.everyone) // before it has begun it does nothing that it could die of
         ranks.emplace_back(machines_[place].worker, caf::actor_cast<caf::actor>(caf::strong_actor_ptr(actor->ctrl())));
   if (ranks.empty())
     return;
@@ -292,10 +293,7 @@ void network_training::judge() {
 void network_training::judge_failure() {
   const failure_message& failure = *coordinators_.back()->failure();
   log_.say("the run fails: {}", failure.text);
-  const auto says = [&](const char* what) { return failure.text.find(what) != std::string::npos; };
-  const bool excused = failure.kind == error_kind::run && !coordinators_.back()->scheduler_now() &&
-                       (says("was lost") || says("could not be reached") || says("refuses") || says("was silent") ||
-                        says("closed the connection"));
+  const bool excused = failure.kind == error_kind::run && !coordinators_.back()->failed_running();
   if (!excused || ++failures_ > most_failures)
     return fail(fmt::format("a run goes on: found '{}'", failure.text));
   counts_[counted::failed_starts]++;

@@ -54,11 +54,20 @@ cluster::~cluster() {
 void cluster::end() {
   seen_ = nullptr;
   std::ranges::copy(std::exchange(dead_jobs_, {}), std::back_inserter(scheduler_.jobs));
-  for (const process& one : processes_) // in the order of their birth: who starts others again goes first
-    for (const caf::strong_actor_ptr& actor : one.actors)
-      caf::anon_send_exit(caf::actor_cast<caf::actor>(actor), caf::exit_reason::kill);
-  while (!scheduler_.jobs.empty()) // but for the timers, which would go on
-    scheduler_.run_once();
+  const auto kill_all = [this] {
+    bool any = false;
+    for (process_number who = 0; who < processes_.size(); ++who)
+      for (const caf::abstract_actor* const actor : actors_of(who)) {
+        caf::anon_send_exit(actor->address(), caf::exit_reason::kill);
+        any = true;
+      }
+    return any;
+  };
+  while (kill_all()) // who dies may have spawned another one before
+    while (!scheduler_.jobs.empty()) {
+      scheduler_.run_once();
+      adopt();
+    }
   attempts_.clear();
   wire_.forget();
   for (process& one : processes_) {

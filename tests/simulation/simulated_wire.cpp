@@ -99,7 +99,7 @@ caf::io::scribe_ptr simulated_wire::take(caf::io::network::multiplexer& caf, int
 std::vector<simulated_wire::possible> simulated_wire::possible_acts(double now) const {
   std::vector<possible> found;
   for (const auto& [port, where] : doors_)
-    if (!where.waiting.empty())
+    if (!where.waiting.empty() && !where.doorman->detached()) // else its listener has not begun yet
       found.push_back({act::accept, where.waiting.front(), where.owner});
   for (const auto& [number, one] : ends_) {
     if (one.closed || !one.scribe)
