@@ -118,4 +118,8 @@ void connector(caf::blocking_actor*, const connector_setup& setup) {
        connecting_failed{setup.number, fmt::format("could not be reached within {:g} s ({})", setup.seconds, reason)});
 }
 
+void spawn_connector(caf::actor_system& system, const connector_setup& setup) {
+  system.spawn<caf::detached>(connector, setup);
+}
+
 } // namespace troupe

@@ -21,4 +21,7 @@ struct connector_setup {
 
 void connector(caf::blocking_actor* self, const connector_setup& setup);
 
+/// With a thread of its own.
+void spawn_connector(caf::actor_system& system, const connector_setup& setup);
+
 } // namespace troupe

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/network/link.hpp"
+#include "actors/network/surroundings.hpp"
 #include "runtime/network_address.hpp"
 
 #include <cstdint>
@@ -44,6 +45,7 @@ struct coordinator_setup_of_workers {
   std::optional<held_question> held{};                ///< nothing: workers are not asked
   std::function<void(std::uint64_t)> on_ready{};      ///< the ranks have their workers; steps done in their state
   std::function<void(const std::string&)> on_event{}; ///< a line for people: workers lost, joined
+  surroundings outside{};
 };
 
 class worker_claims;

@@ -1,7 +1,6 @@
 #include "actors/network/link.hpp"
 
 #include "actors/shell.hpp"
-#include "runtime/local_run.hpp"
 
 #include <fmt/format.h>
 
@@ -57,7 +56,7 @@ void lose(self_pointer self, const std::string& reason, error_kind kind = error_
   if (state.over)
     return;
   state.over = true;
-  state.ended = seconds_now();
+  state.ended = state.setup.clock();
   tell(state.setup.owner,
        peer_lost{caf::actor_cast<caf::actor>(self), reason, kind, state.alive->silent_for(state.ended)});
   if (!self->valid(state.connection) || (state.in_flight == 0 && self->wr_buf(state.connection).empty()))
@@ -97,7 +96,7 @@ void note_written(self_pointer self, std::size_t before) {
   if (written == 0)
     return;
   state.in_flight += written;
-  state.alive->said(seconds_now());
+  state.alive->said(state.setup.clock());
   self->flush(state.connection);
 }
 
@@ -249,7 +248,7 @@ void read(self_pointer self, const std::vector<char>& bytes) {
 
 void look(self_pointer self) {
   link_state& state = self->state;
-  const double now = seconds_now();
+  const double now = state.setup.clock();
   if (state.over) {
     if (now - state.ended >= state.alive->interval())
       leave(self);
@@ -311,7 +310,7 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
   tune(static_cast<int>(connection.id()));
   state.writer.emplace(wire_precision::fp32);
   state.reader.emplace(limits_before_hello);
-  state.began = seconds_now();
+  state.began = setup.clock();
   state.alive.emplace(setup.peer_timeout, state.began);
   self->configure_read(connection, caf::io::receive_policy::at_most(newcomer_read_size));
   self->ack_writes(connection, true);
@@ -329,7 +328,7 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
       [self](const caf::io::new_data_msg& in) {
         if (self->state.over)
           return;
-        self->state.alive->heard(seconds_now());
+        self->state.alive->heard(self->state.setup.clock());
         guarded(self, [&] { read(self, in.buf); });
       },
       [self](const caf::io::data_transferred_msg& in) {
@@ -349,7 +348,7 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
       on<open_routes>(self,
                       [self](const open_routes& in) {
                         self->state.routes = in.routes;
-                        self->state.alive.emplace(in.peer_timeout, seconds_now());
+                        self->state.alive.emplace(in.peer_timeout, self->state.setup.clock());
                         self->state.writer->set_precision(in.precision);
                         self->state.reader->set_precision(in.precision);
                         self->state.reader->set_limits(in.limits);

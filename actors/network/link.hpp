@@ -3,8 +3,10 @@
 #pragma once
 
 #include "actors/network/messages.hpp"
+#include "runtime/local_run.hpp"
 #include "runtime/network/liveness.hpp"
 #include "runtime/network/newcomers.hpp"
+#include "runtime/stage_runner.hpp"
 #include "runtime/tls/tls_session.hpp"
 #include "runtime/wire/frame_writer.hpp"
 
@@ -25,6 +27,7 @@ struct link_setup {
   std::string expected_host;               ///< of a client over TLS: whom the peer's certificate must name
   double peer_timeout = 5.0;               ///< seconds; a run may have another
   std::shared_ptr<newcomer_place> place{}; ///< of an accepted link: given back when the peer is identified, or gone
+  run_clock clock = seconds_now;           ///< that tells whether the peer lives
 };
 
 struct link_state {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "actors/network/link.hpp"
+#include "actors/network/surroundings.hpp"
 
 #include <functional>
 #include <memory>
@@ -17,6 +18,7 @@ struct worker_setup {
   double connect_timeout = 30.0;           ///< to other workers, seconds
   double hold = 60.0; ///< seconds for which snapshots are held of a run whose coordinator was lost; 0: not at all
   std::function<void(const std::string&)> on_event; ///< a line for people; called on one thread at a time
+  surroundings outside{};
 };
 
 class worker_host;

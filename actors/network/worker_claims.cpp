@@ -1,6 +1,5 @@
 #include "actors/network/worker_claims.hpp"
 
-#include "actors/network/connector.hpp"
 #include "actors/network/peers.hpp"
 #include "runtime/network/fingerprint.hpp"
 #include "runtime/network/placement.hpp"
@@ -10,21 +9,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <random>
 #include <span>
 #include <unistd.h>
 
 namespace troupe {
 
 namespace {
-
-run_id draw_run_id() {
-  std::random_device chance;
-  run_id drawn{};
-  for (std::uint8_t& byte : drawn)
-    byte = static_cast<std::uint8_t>(chance());
-  return drawn;
-}
 
 /// Tensors of optimizer state and older versions that one parameter can have.
 constexpr std::uint32_t most_states = 4096;
@@ -43,9 +33,10 @@ std::map<std::string, shape> parameter_shapes(const model_spec& spec, const mode
 } // namespace
 
 worker_claims::worker_claims(self_pointer self, setup_ptr setup, coordinator_setup_of_workers how, observer watcher)
-    : self_(self), setup_(std::move(setup)), how_(std::move(how)), watcher_(std::move(watcher)), run_(draw_run_id()),
-      limits_(limits_of(setup_->spec, *setup_->family, setup_->pipeline)), key_(key_of(setup_->spec, setup_->pipeline)),
-      first_step_(setup_->first_step()), given_up_(std::make_shared<std::atomic<bool>>(false)) {
+    : self_(self), setup_(std::move(setup)), how_(std::move(how)), watcher_(std::move(watcher)),
+      run_(how_.outside.draw_run()), limits_(limits_of(setup_->spec, *setup_->family, setup_->pipeline)),
+      key_(key_of(setup_->spec, setup_->pipeline)), first_step_(setup_->first_step()),
+      given_up_(std::make_shared<std::atomic<bool>>(false)) {
   for (const network_address& where : how_.workers)
     if (restarts() || members_.size() < setup_->pipeline.ranks()) // those beyond the ranks are spares
       members_.emplace_back(where);
@@ -61,15 +52,15 @@ void worker_claims::connect(std::uint32_t index) {
   std::function<network_address()> find;
   if (running_ && how_.replace)
     find = [replace = how_.replace, address] { return replace(address); };
-  self_->spawn<caf::detached>(connector,
-                              connector_setup{.owner = caf::actor(self_),
-                                              .number = index,
-                                              .address = address,
-                                              .find = std::move(find),
-                                              .seconds = how_.missing == missing_rule::left_out
-                                                             ? std::min(how_.connect_timeout, how_.peer_timeout)
-                                                             : how_.connect_timeout,
-                                              .given_up = given_up_});
+  how_.outside.connect(self_->system(),
+                       connector_setup{.owner = caf::actor(self_),
+                                       .number = index,
+                                       .address = address,
+                                       .find = std::move(find),
+                                       .seconds = how_.missing == missing_rule::left_out
+                                                      ? std::min(how_.connect_timeout, how_.peer_timeout)
+                                                      : how_.connect_timeout,
+                                       .given_up = given_up_});
   ++connecting_;
 }
 
@@ -86,7 +77,8 @@ void worker_claims::connected(const peer_connected& in) {
                                    .tls = how_.tls,
                                    .side = tls_side::client,
                                    .expected_host = one.address.host,
-                                   .peer_timeout = how_.peer_timeout});
+                                   .peer_timeout = how_.peer_timeout,
+                                   .clock = how_.outside.clock});
 }
 
 /// While the run goes on there is no end to looking for a lost worker.

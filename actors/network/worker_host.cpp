@@ -1,10 +1,8 @@
 #include "actors/network/worker_host.hpp"
 
-#include "actors/network/connector.hpp"
 #include "actors/network/peers.hpp"
 #include "actors/run.hpp"
 #include "actors/shell.hpp"
-#include "runtime/local_run.hpp"
 #include "runtime/network/fingerprint.hpp"
 #include "runtime/network/run_limits.hpp"
 #include "runtime/part_writer.hpp"
@@ -75,7 +73,8 @@ void worker_host::connected(const peer_connected& in) {
                                                        .tls = setup_.tls,
                                                        .side = tls_side::client,
                                                        .expected_host = address.host,
-                                                       .peer_timeout = run_->task->peer_timeout_seconds});
+                                                       .peer_timeout = run_->task->peer_timeout_seconds,
+                                                       .clock = setup_.outside.clock});
 }
 
 void worker_host::failed(const connecting_failed& in) {
@@ -161,7 +160,7 @@ void worker_host::said_by(const caf::actor& link, const assignment& in) {
     if (run_->read_there)
       setup->start = &*run_->read_there;
     settle_chaos(*setup, in.steps_done, hosts_of(in.where));
-    setup->clock = [offset] { return seconds_now() + *offset; };
+    setup->clock = [offset, here = setup_.outside.clock] { return here() + *offset; };
     run_->setup = setup;
     run_->limits = limits_of(setup->spec, *setup->family, setup->pipeline);
   } catch (const error& e) {
@@ -213,11 +212,11 @@ void worker_host::call_others() {
 }
 
 void worker_host::call(std::uint32_t worker) {
-  self_->spawn<caf::detached>(connector, connector_setup{.owner = caf::actor(self_),
-                                                         .number = worker,
-                                                         .address = parse_address(place_of(worker), "worker"),
-                                                         .seconds = setup_.connect_timeout,
-                                                         .given_up = run_->given_up});
+  setup_.outside.connect(self_->system(), connector_setup{.owner = caf::actor(self_),
+                                                          .number = worker,
+                                                          .address = parse_address(place_of(worker), "worker"),
+                                                          .seconds = setup_.connect_timeout,
+                                                          .given_up = run_->given_up});
 }
 
 void worker_host::admit_neighbour(std::uint32_t worker, const caf::actor& link) {
@@ -253,7 +252,7 @@ caf::actor worker_host::link_to(std::uint32_t worker) const {
 void worker_host::said_by(const caf::actor& link, const clock_probe& in) {
   if (!from_coordinator(link))
     return refuse(link, error_kind::protocol, "clock_probe was found, expected it from the coordinator");
-  say(link, clock_answer{in.sent, seconds_now()});
+  say(link, clock_answer{in.sent, setup_.outside.clock()});
 }
 
 void worker_host::said_by(const caf::actor& link, const start_ranks& in) {
@@ -277,7 +276,7 @@ void worker_host::said_by(const caf::actor& link, const parameter_answer& in) {
 }
 
 void worker_host::said_by(const caf::actor& link, const refusal& in) {
-  if (!run_)
+  if (!run_ || run_->leaving) // there may be no coordinator any more to tell
     return;
   for (const auto& [number, other] : run_->introducing)
     if (other == link) {

@@ -28,7 +28,8 @@ void run_worker(const worker_process_setup& setup) {
                                                .tls = setup.worker.tls,
                                                .side = tls_side::server,
                                                .expected_host = {},
-                                               .peer_timeout = setup.worker.peer_timeout});
+                                               .peer_timeout = setup.worker.peer_timeout,
+                                               .clock = setup.worker.outside.clock});
   if (setup.on_listening)
     setup.on_listening({setup.listen.host, door.port});
   bool asked = false;

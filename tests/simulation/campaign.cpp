@@ -1,5 +1,6 @@
 #include "tests/simulation/campaign.hpp"
 
+#include "tests/simulation/network_training.hpp"
 #include "tests/simulation/scenario.hpp"
 #include "tests/simulation/simulated_training.hpp"
 #include "tests/support/scratch_directory.hpp"
@@ -112,6 +113,7 @@ public:
   }
 
 private:
+  bool of_network() const { return setup_.kind == simulation_kind::network; }
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 
   worker start(std::size_t place) {
@@ -134,7 +136,8 @@ private:
       if (told.seed > setup_.last_seed)
         break;
       note_begun(place, told.seed);
-      const seed_result result = simulate(told.seed, setup_.verbose ? stdout : nullptr);
+      std::FILE* const out = setup_.verbose ? stdout : nullptr;
+      const seed_result result = of_network() ? simulate_network(told.seed, out) : simulate(told.seed, out);
       std::fflush(stdout);
       told.hash = result.hash;
       told.counts = result.counts;
@@ -172,8 +175,9 @@ private:
     if (std::exchange(line_open_, false))
       fmt::print(stderr, "\r\x1b[K");
     result_.failures.push_back({seed, problem});
-    fmt::print("seed {} FAILED: {}\n{}  again, event by event: troupe_simtest --seeds {} --verbose\n", seed, problem,
-               to_text(draw_scenario(seed)), seed);
+    fmt::print("seed {} FAILED: {}\n{}  again, event by event: troupe_simtest {}--seeds {} --verbose\n", seed, problem,
+               of_network() ? to_text(draw_network_scenario(seed)) : to_text(draw_scenario(seed)),
+               of_network() ? "--kind network " : "", seed);
     std::fflush(stdout);
     board_->stop = board_->stop || !setup_.keep_going;
   }

@@ -9,7 +9,11 @@
 
 namespace troupe::test {
 
+/// What a seed draws: a training in one process, or one over several.
+enum class simulation_kind : std::uint8_t { process, network };
+
 struct campaign_setup {
+  simulation_kind kind = simulation_kind::process;
   std::uint64_t first_seed = 1;
   std::uint64_t last_seed = 300;
   std::uint32_t jobs = 1;

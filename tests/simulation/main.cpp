@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdio>
 #include <exception>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,6 +29,7 @@ A seed that fails is printed with all that it drew. It fails again whenever it i
   troupe_simtest --seeds 1..100000        all cores; scripts/simtest.sh builds first
   troupe_simtest --seeds 4711 --verbose   one seed, event by event
   troupe_simtest --seeds 1..5000 --keep-going   all that fail, not just the first
+  troupe_simtest --kind network           trainings over several processes: a coordinator and its workers
 
 Exit codes: 0 all seeds are good; 1 one failed; 2 wrong flags; 130 interrupted.)";
 
@@ -44,11 +46,31 @@ bool parse_seeds(const std::string& text, campaign_setup& setup) {
          setup.last_seed < ~std::uint64_t{0};
 }
 
-void print(const campaign_result& result) {
-  const struct {
-    counted what;
-    const char* name;
-  } lines[] = {
+struct counted_line {
+  counted what;
+  const char* name;
+};
+
+std::vector<counted_line> lines_of(simulation_kind kind) {
+  if (kind == simulation_kind::network)
+    return {
+        {counted::seeds, "seeds"},
+        {counted::events, "events"},
+        {counted::bytes, "bytes between processes"},
+        {counted::worker_deaths, "workers that died"},
+        {counted::rank_deaths, "ranks that died alone"},
+        {counted::rank_recoveries, "ranks that lived again"},
+        {counted::scheduler_deaths, "schedulers that died"},
+        {counted::coordinator_deaths, "coordinators that died"},
+        {counted::resumes, "coordinators that followed one that ended"},
+        {counted::held_starts, "runs that went on with what workers held"},
+        {counted::returns, "runs that went back"},
+        {counted::freezes, "processes that froze"},
+        {counted::broken_connections, "connections that broke"},
+        {counted::stalled_connections, "connections that stalled"},
+        {counted::failed_starts, "runs that did not begin, and were tried again"},
+    };
+  return {
       {counted::seeds, "seeds"},
       {counted::events, "events"},
       {counted::rank_deaths, "ranks that died and lived again"},
@@ -69,7 +91,10 @@ void print(const campaign_result& result) {
       {counted::failed_checkpoints, "checkpoints that failed"},
       {counted::disk_failures, "acts of the disk that failed"},
   };
-  for (const auto& [what, name] : lines)
+}
+
+void print(const campaign_result& result, simulation_kind kind) {
+  for (const auto& [what, name] : lines_of(kind))
     fmt::print("{:<40} {:>12}\n", name, result.counts[what]);
   const double seeds = static_cast<double>(result.counts[counted::seeds]);
   fmt::print("{:<40} {:>12.1f} s, {:.0f} seeds a second\n", "took", result.seconds, seeds / result.seconds);
@@ -86,6 +111,12 @@ int main(int count, char** values) {
   setup.jobs = std::max(1U, std::thread::hardware_concurrency());
   program.add_option("--seeds", seeds, "one seed, or the first and the last one of many")
       ->type_name("A..B (1..300)")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  const std::map<std::string, simulation_kind> kinds{{"process", simulation_kind::process},
+                                                     {"network", simulation_kind::network}};
+  program.add_option("--kind", setup.kind, "process: a run in one process; network: one over several")
+      ->type_name("KIND (process)")
+      ->transform(CLI::CheckedTransformer(kinds))
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   program.add_option("--jobs", setup.jobs, "processes; by default one a core")
       ->type_name("N")
@@ -110,7 +141,7 @@ int main(int count, char** values) {
   try {
     const campaign_result result = run_campaign(setup);
     if (!setup.verbose)
-      print(result);
+      print(result, setup.kind);
     if (result.interrupted)
       return 130;
     return result.failures.empty() ? 0 : 1;

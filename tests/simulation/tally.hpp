@@ -28,6 +28,17 @@ enum class counted : std::uint8_t {
   poisoned,
   forgeries,
   stale,
+  // of runs over several processes
+  worker_deaths,
+  coordinator_deaths,
+  freezes,
+  broken_connections,
+  stalled_connections,
+  rank_recoveries,
+  held_starts,
+  returns,
+  failed_starts,
+  bytes,
   end_
 };
 

@@ -1,0 +1,166 @@
+#include "tests/simulation/network_witness.hpp"
+
+#include "actors/network/messages.hpp"
+#include "actors/network/worker_shelf.hpp"
+#include "runtime/wire/crc32c.hpp"
+#include "tests/simulation/message_text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <span>
+#include <variant>
+
+namespace troupe::test {
+
+namespace {
+
+using entry = ledger::entry;
+
+std::uint64_t bits(double number) {
+  return std::bit_cast<std::uint64_t>(number);
+}
+
+std::uint32_t sum_of(const tensor& values) {
+  return crc32c(std::as_bytes(values.values()), 0);
+}
+
+template <class Message>
+bool describes(const caf::type_erased_tuple& what, std::string& text) {
+  const Message* const found = message_if<Message>(what);
+  if (found == nullptr)
+    return false;
+  if constexpr (requires { found->what; })
+    text = name_of(found->what);
+  else if constexpr (requires { found->reason; })
+    text = found->reason;
+  return true;
+}
+
+} // namespace
+
+network_witness::network_witness(cluster& all, event_log& log, tally& counts) : all_(all), log_(log), counts_(counts) {
+  all_.watch([this](process_number where, const caf::local_actor& who, const caf::type_erased_tuple* what) {
+    see(where, who, what);
+  });
+}
+
+void network_witness::follow(const simulated_coordinator& head) {
+  head_ = &head;
+  attempt_ = 0;
+  line_ = 0;
+  ordered_.clear();
+}
+
+void network_witness::expect(bool holds, const std::string& promise) {
+  if (!holds && problem_.empty())
+    problem_ = promise;
+}
+
+std::string network_witness::text_of(const caf::local_actor& who, const caf::type_erased_tuple* what) const {
+  if (what == nullptr)
+    return fmt::format("{} begins or ends", who.name());
+  std::string text;
+  const char* kind = "";
+  if (describes<tell_peer>(*what, text))
+    kind = "tell_peer ";
+  else if (describes<peer_said>(*what, text))
+    kind = "peer_said ";
+  else if (describes<peer_lost>(*what, text))
+    kind = "peer_lost: it ";
+  else if (message_if<link_tick>(*what) != nullptr)
+    text = "link_tick";
+  else if (message_if<peer_connected>(*what) != nullptr)
+    text = "peer_connected";
+  else if (message_if<connecting_failed>(*what) != nullptr)
+    text = "connecting_failed";
+  else if (message_if<open_routes>(*what) != nullptr)
+    text = "open_routes";
+  else if (message_if<close_link>(*what) != nullptr)
+    text = "close_link";
+  else
+    text = to_text(*what);
+  return fmt::format("{} handles {}{}", who.name(), kind, text);
+}
+
+void network_witness::see(process_number where, const caf::local_actor& who, const caf::type_erased_tuple* what) {
+  log_.note(where);
+  log_.note(std::string_view(who.name()));
+  if (what != nullptr)
+    log_.note(what->type_token());
+  if (log_.verbose())
+    log_.say("{} {:.6f} {}: {}", all_.events(), all_.now(), all_.name_of(where), text_of(who, what));
+  see_shelf(who, what);
+  if (what == nullptr)
+    return;
+  see_content(*what);
+  if (head_ != nullptr && where == head_->who())
+    see_order(who, *what);
+}
+
+template <class Message>
+void network_witness::expect_same(entry what, const Message& in, std::uint64_t part, std::uint64_t microbatch,
+                                  std::uint64_t number) {
+  log_.note(number);
+  if (!said_.write(what, in.at, part, microbatch, number))
+    expect(false, fmt::format("what is said of one thing is always the same: found another value in {}",
+                              to_text(static_cast<const message_content&>(*caf::make_message(in).cvals()))));
+}
+
+void network_witness::see_content(const caf::type_erased_tuple& what) {
+  if (const auto* const forward = message_if<activation_message>(what))
+    expect_same(entry::activation, *forward, forward->stage, forward->microbatch, sum_of(forward->values));
+  if (const auto* const backward = message_if<gradient_message>(what))
+    expect_same(entry::gradient, *backward, backward->stage, backward->microbatch, sum_of(backward->values));
+  if (const auto* const loss = message_if<loss_message>(what))
+    expect_same(entry::loss, *loss, 0, loss->microbatch, bits(loss->loss));
+  if (const auto* const decision = message_if<step_decision>(what)) {
+    expect_same(entry::scale, *decision, 0, 0, bits(decision->gradient_scale));
+    expect_same(entry::rate, *decision, 0, 0, bits(decision->learning_rate));
+    expect_same(entry::verdict, *decision, 0, 0, static_cast<std::uint64_t>(decision->verdict));
+  }
+}
+
+/// What the coordinator says comes in an order.
+void network_witness::see_order(const caf::local_actor& who, const caf::type_erased_tuple& what) {
+  if (head_->returns() != attempt_) {
+    attempt_ = head_->returns();
+    line_ = 0;
+    ordered_.clear();
+  }
+  if (const auto* const line = message_if<recovery_line_message>(what)) {
+    expect(line->steps_done >= line_,
+           fmt::format("the recovery line never goes back: found {}, expected at least {}", line->steps_done, line_));
+    line_ = line->steps_done;
+  }
+  if (const auto* const order = message_if<restart_order>(what)) {
+    incarnation& newest = ordered_.try_emplace(order->rank, 1).first->second;
+    expect(order->birth.life > newest,
+           fmt::format("every life of a rank has its own number: found {} of rank {} after {}", order->birth.life,
+                       order->rank, newest));
+    newest = order->birth.life;
+  }
+  const auto* const told = message_if<tell_peer>(what);
+  if (const auto* const where = told == nullptr ? nullptr : std::get_if<placement>(&told->what)) {
+    std::uint64_t& newest = shown_[&who];
+    expect(where->version > newest,
+           fmt::format("a placement is newer than the one before: found {} after {}", where->version, newest));
+    newest = where->version;
+  }
+}
+
+void network_witness::see_shelf(const caf::local_actor& who, const caf::type_erased_tuple* what) {
+  const auto* const shelf = dynamic_cast<const caf::stateful_actor<worker_shelf_state>*>(&who);
+  if (shelf == nullptr || what == nullptr)
+    return;
+  std::uint64_t& line = line_of_shelf_[&who];
+  for (const held_snapshot& one : shelf->state.shelf.content())
+    expect(one.steps_done >= line, fmt::format("nobody keeps snapshots from before the recovery line: found one after "
+                                               "{} steps, expected none before {}",
+                                               one.steps_done, line));
+  if (const auto* const in = message_if<recovery_line_message>(*what))
+    line = std::max(line, in->steps_done);
+}
+
+} // namespace troupe::test

@@ -1,0 +1,49 @@
+// Sees what every actor of a simulated cluster is about to handle, and holds it against the promises of the actors over
+// the network (docs/simulation.md lists them). Remembers the first one that was broken.
+#pragma once
+
+#include "tests/simulation/event_log.hpp"
+#include "tests/simulation/ledger.hpp"
+#include "tests/simulation/simulated_coordinator.hpp"
+#include "tests/simulation/tally.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace troupe::test {
+
+class network_witness {
+public:
+  network_witness(cluster& all, event_log& log, tally& counts);
+
+  /// From now on this one has the run.
+  void follow(const simulated_coordinator& head);
+  /// Empty: everything was as promised.
+  const std::string& problem() const { return problem_; }
+
+private:
+  void see(process_number where, const caf::local_actor& who, const caf::type_erased_tuple* what);
+  void see_content(const caf::type_erased_tuple& what);
+  void see_order(const caf::local_actor& who, const caf::type_erased_tuple& what);
+  void see_shelf(const caf::local_actor& who, const caf::type_erased_tuple* what);
+  template <class Message>
+  void expect_same(ledger::entry what, const Message& in, std::uint64_t part, std::uint64_t microbatch,
+                   std::uint64_t number);
+  void expect(bool holds, const std::string& promise);
+  std::string text_of(const caf::local_actor& who, const caf::type_erased_tuple* what) const;
+
+  cluster& all_;
+  event_log& log_;
+  tally& counts_;
+  std::string problem_;
+  const simulated_coordinator* head_ = nullptr;
+  std::uint64_t attempt_ = 0; ///< of the coordinator, as far as the maps below are about it
+  ledger said_;               ///< by anybody, ever
+  std::uint64_t line_ = 0;
+  std::map<std::uint32_t, incarnation> ordered_;                   ///< by rank: its newest life
+  std::map<const caf::local_actor*, std::uint64_t> shown_;         ///< by link: the newest placement
+  std::map<const caf::local_actor*, std::uint64_t> line_of_shelf_; ///< that it has handled
+};
+
+} // namespace troupe::test
