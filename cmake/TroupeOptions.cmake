@@ -5,14 +5,9 @@ set(TROUPE_ARCH "native" CACHE STRING "The -march of every file. Machines of one
 option(TROUPE_TESTS "Build the tests" ON)
 option(TROUPE_BENCHMARKS "Build the benchmarks" ON)
 option(TROUPE_EXAMPLES "Build the examples" ON)
-# It saves a fifth of a clean build's time, and costs more where a launcher such as ccache, which does not see through
-# precompiled headers, would know most files.
-if(CMAKE_CXX_COMPILER_LAUNCHER)
-  set(_precompile OFF)
-else()
-  set(_precompile ON)
-endif()
-option(TROUPE_PRECOMPILE "Precompile the foreign headers that many files include" ${_precompile})
+# It saves a fifth of a clean build's time, and costs more where ccache, which does not see through precompiled headers,
+# would know most files. The presets with sanitizers use it.
+option(TROUPE_PRECOMPILE "Precompile the foreign headers that many files include" OFF)
 set(TROUPE_SANITIZE "" CACHE STRING "Sanitizers to build with: empty, address;undefined or thread")
 
 if(NOT TROUPE_GEMM MATCHES "^(dnnl|eigen)$")
