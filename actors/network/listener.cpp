@@ -78,7 +78,10 @@ caf::io::network::native_socket open_socket(const network_address& address) {
 } // namespace
 
 open_listener listen(caf::actor_system& system, const network_address& address, const link_setup& links) {
-  const caf::io::doorman_ptr doorman = system.middleman().backend().new_doorman(open_socket(address));
+  return listen(system, system.middleman().backend().new_doorman(open_socket(address)), links);
+}
+
+open_listener listen(caf::actor_system& system, const caf::io::doorman_ptr& doorman, const link_setup& links) {
   const std::uint16_t port = doorman->port();
   return {caf::actor_cast<caf::actor>(system.middleman().spawn_broker(listener, doorman, links)), port};
 }

@@ -21,5 +21,7 @@ struct open_listener {
   std::uint16_t port = 0;
 };
 open_listener listen(caf::actor_system& system, const network_address& address, const link_setup& links);
+/// The same, where somebody has opened it.
+open_listener listen(caf::actor_system& system, const caf::io::doorman_ptr& doorman, const link_setup& links);
 
 } // namespace troupe

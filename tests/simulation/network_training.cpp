@@ -117,7 +117,9 @@ void network_training::start_worker(std::size_t place) {
                    .outside = all_.around(who)};
   all_.within(who, [&] {
     const caf::actor host = all_.system().spawn(worker, how, caf::actor_cast<observer>(all_.main_of(who)));
-    listen(all_.system(), {"127.0.0.1", static_cast<std::uint16_t>(first_port + place)},
+    listen(all_.system(),
+           *all_.system().middleman().backend().new_tcp_doorman(static_cast<std::uint16_t>(first_port + place),
+                                                                "127.0.0.1", true),
            link_setup{.owner = host,
                       .tls = nullptr,
                       .side = tls_side::server,
