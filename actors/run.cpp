@@ -67,18 +67,12 @@ company spawn_company(caf::actor_system& system, const setup_ptr& setup, const o
     return system.spawn(scheduler, setup, start, watcher);
   };
   const keeper_setup how{spawn_rank, spawn_scheduler, view};
-  everyone.keeper = placement == side_actors::own_threads ? system.spawn<caf::detached>(keeper, setup, how, watcher)
-                                                          : system.spawn(keeper, setup, how, watcher);
+  everyone.keeper = spawn_side(system, placement, keeper, setup, how, watcher);
   for (std::uint32_t rank = 0; rank < setup->pipeline.ranks(); ++rank)
     everyone.ranks.push_back(spawn_rank({.rank = rank}, caf::actor_cast<observer>(everyone.keeper)));
   everyone.scheduler = spawn_scheduler({.keeper = everyone.keeper});
-  if (placement == side_actors::own_threads) {
-    everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
-    everyone.store = system.spawn<caf::detached>(store, setup, checkpoint_route::shared, watcher);
-  } else {
-    everyone.recorder = system.spawn(recorder, setup, watcher);
-    everyone.store = system.spawn(store, setup, checkpoint_route::shared, watcher);
-  }
+  everyone.recorder = spawn_side(system, placement, recorder, setup, watcher);
+  everyone.store = spawn_side(system, placement, store, setup, checkpoint_route::shared, watcher);
   return everyone;
 }
 

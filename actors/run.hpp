@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -20,6 +21,13 @@ std::uint32_t usable_processors();
 /// Where the recorder and the store run: on threads of their own, where disk and callbacks delay no rank, or on the
 /// system's scheduler, as the deterministic tests need it.
 enum class side_actors { own_threads, scheduled };
+
+/// Spawns one of them there: as caf::actor_system::spawn.
+template <class... Arguments>
+auto spawn_side(caf::actor_system& system, side_actors placement, Arguments&&... arguments) {
+  return placement == side_actors::own_threads ? system.spawn<caf::detached>(std::forward<Arguments>(arguments)...)
+                                               : system.spawn(std::forward<Arguments>(arguments)...);
+}
 
 /// Spawns all actors of a run. Nothing happens before introduce().
 company spawn_company(caf::actor_system& system, const setup_ptr& setup, const observer& watcher, side_actors placement,

@@ -251,8 +251,8 @@ plan find_plan(const train_request& request, const run_spec& spec, const data_so
     chosen = search_emulated_plan(spec, find_family(spec.model.family));
   } else {
     if (places.outlive_runs() && !request.resume.empty() && !request.quiet)
-      fmt::print(stderr, "note: --schedule auto measures on the workers first, which drop what they hold of the run; "
-                         "with --schedule FILE.csv it would go on from there\n");
+      put_notice("note: --schedule auto measures on the workers first, which drop what they hold of the run; "
+                 "with --schedule FILE.csv it would go on from there\n");
     const auto run = [&](const auto&... what) { return places.run(what...); };
     const std::optional<layer_profile> profile = profile_layers(spec, data, options, run, places.processors());
     if (!profile)

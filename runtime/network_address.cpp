@@ -98,20 +98,11 @@ bool is_loopback_4(const in_addr& host) {
 
 /// The socket address in its own type.
 template <typename Address>
-Address as(const addrinfo& found) {
-  TROUPE_CHECK(found.ai_addrlen >= sizeof(Address), "the family tells the type");
+Address as(const sockaddr& found, socklen_t size) {
+  TROUPE_CHECK(size >= sizeof(Address), "the family tells the type");
   Address address = {};
-  std::memcpy(&address, found.ai_addr, sizeof address);
+  std::memcpy(&address, &found, sizeof address);
   return address;
-}
-
-bool is_loopback_socket(const addrinfo& found) {
-  if (found.ai_family == AF_INET)
-    return is_loopback_4(as<sockaddr_in>(found).sin_addr);
-  if (found.ai_family != AF_INET6)
-    return false;
-  const in6_addr host = as<sockaddr_in6>(found).sin6_addr;
-  return IN6_IS_ADDR_LOOPBACK(&host);
 }
 
 bool resolves_to_loopback_only(const std::string& name) {
@@ -122,7 +113,7 @@ bool resolves_to_loopback_only(const std::string& name) {
     return false;
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, &::freeaddrinfo);
   for (const addrinfo* one = list; one != nullptr; one = one->ai_next)
-    if (!is_loopback_socket(*one))
+    if (!is_loopback_socket(*one->ai_addr, one->ai_addrlen))
       return false;
   return true;
 }
@@ -173,6 +164,15 @@ std::string to_string(const network_address& address) {
 
 bool is_numeric(const std::string& host) {
   return shortest_form(host, AF_INET) || shortest_form(host, AF_INET6);
+}
+
+bool is_loopback_socket(const sockaddr& address, socklen_t size) {
+  if (address.sa_family == AF_INET)
+    return is_loopback_4(as<sockaddr_in>(address, size).sin_addr);
+  if (address.sa_family != AF_INET6)
+    return false;
+  const in6_addr host = as<sockaddr_in6>(address, size).sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&host);
 }
 
 bool is_loopback(const network_address& address) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <sys/socket.h>
 #include <vector>
 
 namespace troupe {
@@ -36,6 +37,8 @@ bool is_numeric(const std::string& host);
 /// 127.0.0.0/8, ::1, and localhost if all that it resolves to are such. No other name is, whatever it resolves to: by
 /// the time of the connection it may resolve to something else. Neither are the wildcards 0.0.0.0 and ::.
 bool is_loopback(const network_address& address);
+/// The same of a socket's address, which has `size` bytes.
+bool is_loopback_socket(const sockaddr& address, socklen_t size);
 /// Throws security_error for an address that needs TLS, when there is none.
 void expect_tls_unless_loopback(const network_address& address, bool tls, const std::string& field);
 

@@ -46,13 +46,8 @@ company spawn_sides(caf::actor_system& system, const setup_ptr& setup, const wor
   for (const caf::actor& link : workers.link_of_rank)
     everyone.ranks.push_back(caf::actor_cast<stage_actor>(link));
   everyone.scheduler = system.spawn(scheduler, setup, scheduler_start{.keeper = everyone.keeper}, watcher);
-  if (how.outside.sides == side_actors::own_threads) {
-    everyone.recorder = system.spawn<caf::detached>(recorder, setup, watcher);
-    everyone.store = system.spawn<caf::detached>(store, setup, how.checkpoints, watcher);
-  } else {
-    everyone.recorder = system.spawn(recorder, setup, watcher);
-    everyone.store = system.spawn(store, setup, how.checkpoints, watcher);
-  }
+  everyone.recorder = spawn_side(system, how.outside.sides, recorder, setup, watcher);
+  everyone.store = spawn_side(system, how.outside.sides, store, setup, how.checkpoints, watcher);
   return everyone;
 }
 

@@ -1,5 +1,6 @@
 #include "actors/network/connector.hpp"
 
+#include "actors/network/resolved.hpp"
 #include "actors/shell.hpp"
 
 #include <fmt/format.h>
@@ -7,8 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <memory>
-#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <system_error>
@@ -77,18 +76,8 @@ int connect_to(const addrinfo& where, clock::time_point deadline, std::string& r
 
 /// One attempt at all of a host's addresses.
 int attempt(const network_address& address, clock::time_point deadline, std::string& reason) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const std::string port = std::to_string(address.port);
-  if (const int problem = ::getaddrinfo(address.host.c_str(), port.c_str(), &hints, &found); problem != 0) {
-    reason = ::gai_strerror(problem);
-    return -1;
-  }
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(found, &::freeaddrinfo);
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next)
+  const resolved_addresses all = resolve(address, reason);
+  for (const addrinfo* one = all.get(); one != nullptr; one = one->ai_next)
     if (const int made = connect_to(*one, deadline, reason); made >= 0)
       return made;
   return -1;

@@ -1,11 +1,11 @@
 #include "actors/network/link.hpp"
 
 #include "actors/shell.hpp"
+#include "runtime/network_address.hpp"
 
 #include <fmt/format.h>
 
 #include <chrono>
-#include <cstring>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <span>
@@ -278,17 +278,6 @@ auto forwarding(self_pointer self) {
   return on<Message>(self, [self](const Message& in) { put(self, in); });
 }
 
-bool is_loopback(const sockaddr_storage& address) {
-  if (address.ss_family == AF_INET6) {
-    sockaddr_in6 v6{};
-    std::memcpy(&v6, &address, sizeof v6);
-    return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
-  }
-  sockaddr_in v4{};
-  std::memcpy(&v4, &address, sizeof v4);
-  return address.ss_family == AF_INET && ntohl(v4.sin_addr.s_addr) >> 24 == 127;
-}
-
 /// What the system refuses here costs time and nothing else.
 void tune(int socket) {
   const int on = 1; // small messages leave at once
@@ -296,10 +285,10 @@ void tune(int socket) {
   // Within a machine there is no bottleneck to find, and where BBR is the default its pacing costs a timer's interrupt
   // for every piece.
   constexpr std::string_view without_pacing = "reno";
-  sockaddr_storage peer{};
-  socklen_t size = sizeof peer;
-  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) == 0 && // NOLINT(*-reinterpret-cast): its way
-      is_loopback(peer))
+  sockaddr_storage storage{};
+  auto* const peer = reinterpret_cast<sockaddr*>(&storage); // NOLINT(*-reinterpret-cast): how the system wants it
+  socklen_t size = sizeof storage;
+  if (::getpeername(socket, peer, &size) == 0 && is_loopback_socket(*peer, size))
     ::setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, without_pacing.data(), without_pacing.size());
 }
 

@@ -1,13 +1,12 @@
 #include "actors/network/listener.hpp"
 
+#include "actors/network/resolved.hpp"
 #include "actors/shell.hpp"
 #include "model/error.hpp"
 
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <memory>
-#include <netdb.h>
 #include <string>
 #include <sys/socket.h>
 #include <system_error>
@@ -52,17 +51,12 @@ std::string reason_of(int number) {
 /// At the first of the address's meanings that lets us. CAF opens sockets, too, but does not say what is wrong with
 /// one.
 caf::io::network::native_socket open_socket(const network_address& address) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const std::string port = std::to_string(address.port);
-  if (const int problem = ::getaddrinfo(address.host.c_str(), port.c_str(), &hints, &found); problem != 0)
-    refuse(address, std::string("where nobody can listen: ") + ::gai_strerror(problem));
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(found, &::freeaddrinfo);
+  std::string unknown;
+  const resolved_addresses all = resolve(address, unknown);
+  if (!all)
+    refuse(address, "where nobody can listen: " + unknown);
   int reason = 0;
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+  for (const addrinfo* one = all.get(); one != nullptr; one = one->ai_next) {
     const int made = ::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, one->ai_protocol);
     const int on = 1; // a former worker's connections may linger at the port
     if (made >= 0 && ::setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&

@@ -45,9 +45,7 @@ void worker_host::spawn_members() {
   caf::actor_system& system = self_->system();
   run_->here.ranks.resize(run_->setup->pipeline.ranks());
   run_->here.store =
-      setup_.outside.sides == side_actors::own_threads
-          ? system.spawn<caf::detached>(worker_store, run_->setup, task.checkpoints, run_->coordinator, self)
-          : system.spawn(worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
+      spawn_side(system, setup_.outside.sides, worker_store, run_->setup, task.checkpoints, run_->coordinator, self);
   watch(caf::actor_cast<caf::actor>(run_->here.store));
   run_->shelf = system.spawn(worker_shelf, run_->coordinator, caf::actor(self_), take_held(task), run_->setup, self);
   watch(run_->shelf);

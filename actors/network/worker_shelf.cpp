@@ -30,9 +30,8 @@ void keep(self_pointer self, const std::shared_ptr<const rank_snapshot>& taken) 
 }
 
 /// The rank does not need its worker for it any more, or there is no other worker.
-void keep_for_others(self_pointer self, const std::shared_ptr<const rank_snapshot>& taken) {
-  keep(self, taken);
-  say(self->state.coordinator, snapshot_kept{taken->rank, taken->source_incarnation, taken->steps_done});
+void tell_kept(self_pointer self, const rank_snapshot& taken) {
+  say(self->state.coordinator, snapshot_kept{taken.rank, taken.source_incarnation, taken.steps_done});
 }
 
 /// Its layers are shared with the snapshot, and leave as the link has room.
@@ -50,7 +49,7 @@ void let_go(self_pointer self, std::uint32_t rank) {
   if (state.replicas[rank])
     send(state.replicas[rank], *leaving.mapped());
   else // it is lost meanwhile
-    keep_for_others(self, leaving.mapped());
+    tell_kept(self, *leaving.mapped());
 }
 
 /// A rank that died before it waited takes the same snapshot once more.
@@ -60,10 +59,11 @@ void take(self_pointer self, const rank_snapshot& taken) {
   const auto before = state.leaving.find(taken.rank);
   if (before != state.leaving.end() && before->second->steps_done != taken.steps_done)
     let_go(self, taken.rank);
-  if (!state.replicas[taken.rank])
-    return keep_for_others(self, own);
-  state.leaving[taken.rank] = own;
   keep(self, own);
+  if (state.replicas[taken.rank])
+    state.leaving[taken.rank] = own;
+  else
+    tell_kept(self, *own);
 }
 
 void take(self_pointer self, const snapshot_part& in) {
@@ -71,8 +71,10 @@ void take(self_pointer self, const snapshot_part& in) {
   add_part(so_far, in);
   if (!in.last)
     return;
-  keep_for_others(self, std::make_shared<const rank_snapshot>(std::move(so_far)));
+  const auto whole = std::make_shared<const rank_snapshot>(std::move(so_far));
   self->state.arriving.erase(in.rank);
+  keep(self, whole);
+  tell_kept(self, *whole);
 }
 
 void want(self_pointer self, const snapshot_wanted& in) {

@@ -83,6 +83,18 @@ private:
   json expected_;
 };
 
+/// Two workers whose coordinator was killed once that step was shown.
+struct lone_workers {
+  lone_workers(const mortal_coordinator& run, int step, const arguments& flags = {})
+      : one(flags), two(flags), all(addresses_of(one, two)) {
+    running_program train(run.begin(all));
+    run.kill_after(train, step, {&one, &two});
+  }
+  worker_program one;
+  worker_program two;
+  std::string all;
+};
+
 /// From what workers hold, and for some steps.
 void wait_until_it_goes_on(running_program& train) {
   REQUIRE(train.wait_for_error_output("the workers hold the run's state after step "));
@@ -118,38 +130,28 @@ TEST_CASE("a run whose coordinator is killed goes on from the step that its work
 
 TEST_CASE("coordinators that are killed one after another are followed from where each was") {
   const mortal_coordinator run;
-  worker_program one;
-  worker_program two;
-  const std::string all = addresses_of(one, two);
-  {
-    running_program train(run.begin(all));
-    run.kill_after(train, 100, {&one, &two}); // before its first checkpoint
-  }
+  lone_workers left(run, 100); // before its first checkpoint
   CHECK(run.newest_checkpoint() == 0);
   for (std::size_t life = 2; life <= 4; ++life) {
-    running_program train(run.resume(all));
+    running_program train(run.resume(left.all));
     wait_until_it_goes_on(train);
     train.send(SIGKILL);
     CHECK(train.finish().exit_code == 128 + SIGKILL);
-    for (worker_program* worker : {&one, &two})
+    for (worker_program* worker : {&left.one, &left.two})
       REQUIRE(worker->program().wait_for_error_output("waiting for the next", life));
   }
   std::string said;
-  const json report = run.finish(run.resume(all), said);
+  const json report = run.finish(run.resume(left.all), said);
   CHECK(report["resumed_from"] == "workers");
   CHECK(report["first_step"] > 300);
 }
 
 TEST_CASE("a run that was killed before its first checkpoint goes on with its decision log alone, from the beginning") {
   const mortal_coordinator run;
-  worker_program one({"--hold", "0"});
-  worker_program two({"--hold", "0"});
-  const std::string all = addresses_of(one, two);
-  running_program train(run.begin(all));
-  run.kill_after(train, 100, {&one, &two});
+  lone_workers left(run, 100, {"--hold", "0"});
   REQUIRE(run.newest_checkpoint() == 0);
   std::string said;
-  const json report = run.finish(run.resume(all), said);
+  const json report = run.finish(run.resume(left.all), said);
   CHECK_THAT(said, Contains("the workers hold nothing of this run; the run goes on from the beginning"));
   CHECK(report["first_step"] == 0);
   CHECK(report["resumed_from"].is_null());
@@ -157,13 +159,9 @@ TEST_CASE("a run that was killed before its first checkpoint goes on with its de
 
 TEST_CASE("of a run that was killed before its first checkpoint another one is not taken for the same") {
   const mortal_coordinator run;
-  worker_program one;
-  worker_program two;
-  const std::string all = addresses_of(one, two);
-  running_program train(run.begin(all));
-  run.kill_after(train, 100, {&one, &two});
+  lone_workers left(run, 100);
   REQUIRE(run.newest_checkpoint() == 0);
-  const program_result refused = run_program(run.resume(all) + arguments{"--seed", "2"});
+  const program_result refused = run_program(run.resume(left.all) + arguments{"--seed", "2"});
   CHECK(refused.exit_code == 3);
   CHECK_THAT(refused.err, Contains("decisions.log: training.seed: found 2 in this run, expected 1 as in the log"));
 }
@@ -196,13 +194,9 @@ TEST_CASE("a worker that dies with the coordinator costs nothing as others keep 
 
 TEST_CASE("a run that goes on in another directory does so from what its workers hold, too") {
   const mortal_coordinator run;
-  worker_program one;
-  worker_program two;
-  const std::string all = addresses_of(one, two);
-  running_program train(run.begin(all));
-  run.kill_after(train, 600, {&one, &two});
+  lone_workers left(run, 600);
   const std::string elsewhere = run.scratch().path("elsewhere");
-  const program_result result = run_program(run.resume(all) + arguments{"--checkpoint", elsewhere});
+  const program_result result = run_program(run.resume(left.all) + arguments{"--checkpoint", elsewhere});
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   CHECK_THAT(result.err, Contains("the workers hold the run's state after step "));
@@ -215,14 +209,8 @@ TEST_CASE("a run that goes on in another directory does so from what its workers
 
 TEST_CASE("a checkpoint that is due after the very step that workers hold is written before the next one") {
   const mortal_coordinator run;
-  worker_program one;
-  worker_program two;
-  const std::string all = addresses_of(one, two);
-  {
-    running_program train(run.begin(all));
-    run.kill_after(train, 600, {&one, &two});
-  }
-  running_program train(run.resume(all) + arguments{"--checkpoint-every", "1", "--checkpoint-keep", "1000"});
+  lone_workers left(run, 600);
+  running_program train(run.resume(left.all) + arguments{"--checkpoint-every", "1", "--checkpoint-keep", "1000"});
   wait_until_it_goes_on(train);
   train.send(SIGKILL);
   const std::string said = train.finish().err;
@@ -233,13 +221,9 @@ TEST_CASE("a checkpoint that is due after the very step that workers hold is wri
 
 TEST_CASE("a validation that is due after the very step that workers hold comes before the next one") {
   const mortal_coordinator run({"--validation-fraction", "0.1", "--validation-every", "1"});
-  worker_program one;
-  worker_program two;
-  const std::string all = addresses_of(one, two);
-  running_program train(run.begin(all));
-  run.kill_after(train, 600, {&one, &two});
+  lone_workers left(run, 600);
   std::string said;
-  const json report = run.finish(run.resume(all), said);
+  const json report = run.finish(run.resume(left.all), said);
   CHECK(report["resumed_from"] == "workers");
   REQUIRE(!report["validations"].empty());
   CHECK(report["validations"][0]["step"] == report["first_step"]);
@@ -250,14 +234,10 @@ TEST_CASE("a validation that is due after the very step that workers hold comes 
 
 TEST_CASE("a run that searches its schedule on the workers says that what they hold is dropped") {
   const mortal_coordinator run;
-  worker_program one;
-  worker_program two;
-  const std::string all = addresses_of(one, two);
-  running_program train(run.begin(all));
-  run.kill_after(train, 600, {&one, &two});
+  lone_workers left(run, 600);
   const std::uint64_t saved = run.newest_checkpoint();
   std::string said;
-  const json report = run.finish(run.resume(all) + arguments{"--schedule", "auto"}, said);
+  const json report = run.finish(run.resume(left.all) + arguments{"--schedule", "auto"}, said);
   CHECK_THAT(said, Contains("note: --schedule auto measures on the workers first, which drop what they hold"));
   CHECK(report["first_step"] == saved);
 }
@@ -276,15 +256,11 @@ TEST_CASE("what workers hold and a run cannot begin with is named with the reaso
                               "the faults of a run with chaos are drawn for the steps from its checkpoint on"}}) {
     INFO(one_of.reason);
     std::filesystem::remove_all(run.saved());
-    worker_program one;
-    worker_program two;
-    const std::string all = addresses_of(one, two);
-    running_program train(run.begin(all));
-    run.kill_after(train, 600, {&one, &two});
+    lone_workers left(run, 600);
     const std::uint64_t saved = run.newest_checkpoint();
     if (one_of.flags.empty())
       std::filesystem::remove(run.saved() / "decisions.log");
-    const program_result result = run_program(run.resume(all) + one_of.flags);
+    const program_result result = run_program(run.resume(left.all) + one_of.flags);
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
     CHECK_THAT(result.err, Contains("the workers hold the run's state after step "));
@@ -298,14 +274,10 @@ TEST_CASE("what workers hold and a run cannot begin with is named with the reaso
 
 TEST_CASE("with another number of stages the run goes on from its checkpoint") {
   const mortal_coordinator run;
-  worker_program one;
-  worker_program two;
-  const std::string all = addresses_of(one, two);
-  running_program train(run.begin(all));
-  run.kill_after(train, 600, {&one, &two});
+  lone_workers left(run, 600);
   const std::uint64_t saved = run.newest_checkpoint();
   std::string said;
-  const json report = run.finish(run.resume(all) + arguments{"--stages", "3"}, said);
+  const json report = run.finish(run.resume(left.all) + arguments{"--stages", "3"}, said);
   CHECK_THAT(said, Contains("the workers hold the state of this run, but cut over other ranks; the run goes on from "
                             "step-00000"));
   CHECK(report["first_step"] == saved);
@@ -317,22 +289,18 @@ TEST_CASE("what workers hold is dropped when its time is over, or when another r
   for (const bool other_run : {false, true}) {
     std::filesystem::remove_all(run.saved());
     const arguments hold = other_run ? arguments{} : arguments{"--hold", "0.05"};
-    worker_program one(hold);
-    worker_program two(hold);
-    const std::string all = addresses_of(one, two);
-    running_program train(run.begin(all));
-    run.kill_after(train, 600, {&one, &two});
+    lone_workers left(run, 600, hold);
     if (other_run) {
       const scratch_directory elsewhere;
-      const json other = report_of_run(elsewhere, {"--seed", "2", "--stages", "2", "--workers", all});
+      const json other = report_of_run(elsewhere, {"--seed", "2", "--stages", "2", "--workers", left.all});
       CHECK(other["weights_sha256"] ==
             report_of_run(elsewhere, {"--seed", "2", "--schedule", "reference"})["weights_sha256"]);
     }
-    for (worker_program* worker : {&one, &two})
+    for (worker_program* worker : {&left.one, &left.two})
       REQUIRE(worker->program().wait_for_error_output("the snapshots that were held are dropped: "));
     const std::uint64_t saved = run.newest_checkpoint();
     std::string said;
-    CHECK(run.finish(run.resume(all), said)["first_step"] == saved);
+    CHECK(run.finish(run.resume(left.all), said)["first_step"] == saved);
     CHECK_THAT(said, Contains("the workers hold nothing of this run; the run goes on from step-00000"));
   }
 }

@@ -48,16 +48,6 @@ std::string to_text(const network_strike& one) {
                      one.part);
 }
 
-/// The fields that are not as in a spec that says nothing.
-std::string spec_text(const run_spec& spec) {
-  std::string text;
-  const run_spec plain;
-  for (const std::string& field : field_names())
-    if (get_field(spec, field) != get_field(plain, field))
-      text += fmt::format("  {}={}\n", field, get_field(spec, field));
-  return text;
-}
-
 } // namespace
 
 network_scenario draw_network_scenario(std::uint64_t seed) {

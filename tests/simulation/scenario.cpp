@@ -263,16 +263,6 @@ std::string starved_text(const unruliness& how) {
                                                : name + " is starved";
 }
 
-/// The fields that are not as in a spec that says nothing.
-std::string spec_text(const run_spec& spec) {
-  std::string text;
-  const run_spec plain;
-  for (const std::string& field : field_names())
-    if (get_field(spec, field) != get_field(plain, field))
-      text += fmt::format("  {}={}\n", field, get_field(spec, field));
-  return text;
-}
-
 } // namespace
 
 scenario draw_scenario(std::uint64_t seed) {
@@ -314,6 +304,15 @@ std::string to_text(strike_kind kind) {
                                 "the scheduler dies", "scheduler and a rank die", "the process dies",
                                 "the user interrupts"};
   return names.at(static_cast<std::size_t>(kind));
+}
+
+std::string spec_text(const run_spec& spec) {
+  std::string text;
+  const run_spec plain;
+  for (const std::string& field : field_names())
+    if (get_field(spec, field) != get_field(plain, field))
+      text += fmt::format("  {}={}\n", field, get_field(spec, field));
+  return text;
 }
 
 std::string to_text(const scenario& drawn) {

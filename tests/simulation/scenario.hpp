@@ -75,6 +75,8 @@ scenario draw_scenario(std::uint64_t seed);
 /// A synchronous pipeline that gives the same result as `spec`; nothing when no other one was found.
 std::optional<run_spec> reshaped(const run_spec& spec, std::uint64_t seed);
 std::string to_text(strike_kind kind);
+/// The fields that are not as in a spec that says nothing, a line each.
+std::string spec_text(const run_spec& spec);
 /// In some lines, for people.
 std::string to_text(const scenario& drawn);
 

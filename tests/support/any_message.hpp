@@ -192,4 +192,8 @@ inline bool same(const wire_message& a, const wire_message& b) {
          std::visit([&](const auto& one) { return same(one, std::get<std::remove_cvref_t<decltype(one)>>(b)); }, a);
 }
 
+inline bool all_same(const std::vector<wire_message>& a, const std::vector<wire_message>& b) {
+  return std::ranges::equal(a, b, [](const wire_message& one, const wire_message& other) { return same(one, other); });
+}
+
 } // namespace troupe::test

@@ -4,6 +4,7 @@
 
 #include "runtime/wire/frame_reader.hpp"
 #include "runtime/wire/frame_writer.hpp"
+#include "tests/support/error_text.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -144,6 +145,13 @@ inline std::string block_of(const std::vector<std::uint64_t>& extents) {
 inline std::string message_of(const std::string& body, const std::string& payload = {}) {
   return to_bytes(
       forged_frame{.head = head_of(0, forged_start{.block_bytes = payload.size(), .body = body}), .payload = payload});
+}
+
+inline const std::string heartbeat_body = bytes_field(10, "");
+
+/// What the reader says of the bytes; empty: it takes them.
+inline std::string refusal_of(const std::string& bytes, const wire_limits& limits = ample_limits) {
+  return error_text<protocol_error>([&] { read_all(bytes, limits); });
 }
 
 } // namespace troupe::test
