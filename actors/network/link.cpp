@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -26,9 +27,9 @@ constexpr std::uint64_t window = 4U << 20;
 /// Of the background's: a message of the traffic may have to wait until so many have left.
 constexpr std::uint64_t background_window = 1U << 20;
 
-/// Bytes that are read at a time: of a peer that is not identified, and of one that is. CAF holds a buffer as large.
-constexpr std::size_t newcomer_read_size = 4U << 10;
-constexpr std::size_t read_size = 256U << 10;
+/// Bytes that are read at a time, at most. CAF holds a buffer as large, and fills it with zeros before each read.
+constexpr std::size_t smallest_read = 4U << 10; ///< also of a peer that is not identified
+constexpr std::size_t largest_read = 256U << 10;
 
 /// Messages, heartbeats aside, that a peer may send before it is identified: a hello, and why it takes it back.
 constexpr std::uint32_t most_newcomer_messages = 2;
@@ -230,7 +231,22 @@ void tell_ready(self_pointer self) {
   tell(state.setup.owner, link_ready{caf::actor_cast<caf::actor>(self)});
 }
 
+/// Small messages are to cost no large buffer, and large ones no many reads.
+void fit_reads(self_pointer self, std::size_t got) {
+  link_state& state = self->state;
+  if (!state.identified)
+    return;
+  const std::size_t before = state.read_size;
+  if (got >= before)
+    state.read_size = std::min(4 * before, largest_read);
+  else if (got < before / 8)
+    state.read_size = std::max(before / 2, smallest_read);
+  if (state.read_size != before)
+    self->configure_read(state.connection, caf::io::receive_policy::at_most(state.read_size));
+}
+
 void read(self_pointer self, const std::vector<char>& bytes) {
+  fit_reads(self, bytes.size());
   link_state& state = self->state;
   std::span<const char> content(bytes);
   if (state.tls) {
@@ -266,11 +282,10 @@ void look(self_pointer self) {
 
 void identify(self_pointer self, const wire_limits& limits) {
   link_state& state = self->state;
-  state.identified = true;
+  state.identified = true; // from now on its reads may grow
   if (state.setup.place)
     state.setup.place->give_back();
   state.reader->set_limits(limits);
-  self->configure_read(state.connection, caf::io::receive_policy::at_most(read_size));
 }
 
 template <class Message>
@@ -301,7 +316,8 @@ caf::behavior start(self_pointer self, caf::io::connection_handle connection, co
   state.reader.emplace(limits_before_hello);
   state.began = setup.clock();
   state.alive.emplace(setup.peer_timeout, state.began);
-  self->configure_read(connection, caf::io::receive_policy::at_most(newcomer_read_size));
+  state.read_size = smallest_read;
+  self->configure_read(connection, caf::io::receive_policy::at_most(state.read_size));
   self->ack_writes(connection, true);
   if (setup.tls) {
     state.tls.emplace(*setup.tls, setup.side, setup.expected_host);

@@ -127,10 +127,10 @@ message_frame put_together(std::string_view body, std::uint64_t block_bytes, con
                            wire_precision precision, tensor_pool& pool) {
   const proto::MessageBody parsed = parse_body(body);
   const bool passes = parsed.has_activation() || parsed.has_gradient();
-  // Of what only checkpoints and snapshots bring no memory is kept: it would be as much as a layer's, for each
-  // connection.
+  // Of what only checkpoints bring no memory is kept: it would be as much as a layer's, for each connection. Snapshots
+  // come after every step.
   tensor_pool once;
-  const bool seldom = parsed.has_layer_part() || parsed.has_parameter_answer() || parsed.has_snapshot_part();
+  const bool seldom = parsed.has_layer_part() || parsed.has_parameter_answer();
   incoming_blocks blocks(extents_of(parsed), block_bytes, limits, passes ? precision : wire_precision::fp32,
                          seldom ? once : pool);
   wire_message message = decode({parsed, limits, blocks});
