@@ -45,8 +45,8 @@ struct scheduler_failed {
   failure_message what;
 };
 
-/// Rank to keeper, after a snapshot: it waits for others, or has run as many passes as fill the pipeline. A keeper that
-/// sends the snapshot elsewhere has a good time for it.
+/// Rank to keeper, after a snapshot and at least one pass: it waits for others, or has run as many passes as fill the
+/// pipeline. A keeper that sends the snapshot elsewhere has a good time for it.
 struct rank_waits {
   std::uint32_t rank = 0;
 };

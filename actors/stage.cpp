@@ -20,17 +20,17 @@ void hand_out(self_pointer self, const rank_snapshot& taken) {
   self->state.saboteur.strike_during_snapshot(taken.steps_done);
   if (everyone.keeper) {
     post(self, everyone.keeper, taken);
-    self->state.passes_since_snapshot = 0;
+    self->state.snapshot_stays = true;
   }
 }
 
-/// A snapshot that goes to another machine would take processor and link from the passes that the whole pipeline waits
-/// for while it fills.
-void let_snapshot_go(self_pointer self) {
+/// A snapshot that goes to another machine takes processor and link from the passes that the whole pipeline waits for
+/// while it fills, also when its own rank has nothing to do yet: others run the update and the first passes.
+void let_snapshot_go(self_pointer self, std::uint32_t least_passes) {
   stage_actor_state& state = self->state;
-  if (!state.passes_since_snapshot)
+  if (!state.snapshot_stays || state.runner->passes_run() < least_passes)
     return;
-  state.passes_since_snapshot.reset();
+  state.snapshot_stays = false;
   post(self, state.everyone->keeper, rank_waits{state.rank});
 }
 
@@ -93,12 +93,9 @@ void send(self_pointer self, rank_outputs outputs) {
 
 void run_one(self_pointer self) {
   stage_actor_state& state = self->state;
-  if (state.passes_since_snapshot)
-    ++*state.passes_since_snapshot;
   send(self, state.saboteur.run_next(*state.runner));
   state.saboteur.strike_after_send();
-  if (state.passes_since_snapshot >= state.everyone->ranks.size()) // enough to fill the pipeline
-    let_snapshot_go(self);
+  let_snapshot_go(self, state.runner->filling_passes());
 }
 
 void save_again(self_pointer self, const stage_start& start) {
@@ -140,7 +137,7 @@ void run_when_due(self_pointer self) {
   }
   if (state.run_next_pending)
     return;
-  let_snapshot_go(self);
+  let_snapshot_go(self, 1);
   dispatch_all(self, state.saboteur.messages().release());
   if (state.reconsider_pending)
     return;

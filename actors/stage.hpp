@@ -16,9 +16,9 @@ struct stage_actor_state {
   rank_saboteur saboteur;
   std::shared_ptr<const company> everyone;
   run_clock clock;
-  std::optional<std::size_t> passes_since_snapshot; ///< until the keeper is told rank_waits
-  bool run_next_pending = false;                    ///< a run_next_message is in the mailbox, or an alarm will send it
-  bool reconsider_pending = false;                  ///< the same of a reconsider_message
+  bool snapshot_stays = false;     ///< the keeper is yet to be told rank_waits after the newest snapshot
+  bool run_next_pending = false;   ///< a run_next_message is in the mailbox, or an alarm will send it
+  bool reconsider_pending = false; ///< the same of a reconsider_message
 };
 
 /// One life of a rank.

@@ -10,6 +10,15 @@
 
 namespace troupe {
 
+namespace {
+
+std::uint32_t forwards_before_backward(const std::vector<action>& list) {
+  const auto end = std::ranges::find_if(list, [](const action& one) { return one.op != operation::forward; });
+  return static_cast<std::uint32_t>(end - list.begin());
+}
+
+} // namespace
+
 std::uint32_t evaluation_window(const plan& pipeline) {
   return pipeline.order.stages() + 2;
 }
@@ -39,6 +48,7 @@ stage_runner::stage_runner(rank_setup setup)
   activation_shape_ = setup_.family->activation_shape(spec.model, sequences);
   tokens_length_ = static_cast<std::size_t>(sequences * spec.model.sequence_length);
   targets_length_ = static_cast<std::size_t>(sequences * setup_.family->targets_per_sequence(spec.model));
+  filling_passes_ = std::min(forwards_before_backward(pipeline.order.actions[setup_.rank]), pipeline.ranks());
   evaluation_list_ = evaluation_actions(pipeline.order, setup_.rank, spec.validation.microbatches);
   if (stages_.contains(0))
     credit_.tokens = pipeline.facts.peak_by_stage.front() + injection_lookahead;
@@ -174,6 +184,10 @@ std::optional<list_place> stage_runner::place_in_list() const {
   if (phase_ != phase::running || current_->mode != pass_mode::train)
     return std::nullopt;
   return list_place{current_->step, static_cast<std::uint32_t>(slices_.size())};
+}
+
+std::uint32_t stage_runner::passes_run() const {
+  return phase_ == phase::idle ? 0 : static_cast<std::uint32_t>(slices_.size());
 }
 
 rank_outputs stage_runner::run_next() {

@@ -102,6 +102,11 @@ public:
   bool emulates() const { return emulation_.has_value(); }
   /// Nothing when no such step runs.
   std::optional<list_place> place_in_list() const;
+  /// Passes of the step or the validation that it is in; 0 between two of them.
+  std::uint32_t passes_run() const;
+  /// After so many passes of a step the pipeline is full, as far as this rank is concerned: its first backward pass is
+  /// next, or it has run as many as there are ranks.
+  std::uint32_t filling_passes() const { return filling_passes_; }
   /// When can_run() will be true without a further message, because patience ends; nothing when it will not.
   std::optional<double> patience_ends() const;
 
@@ -233,6 +238,7 @@ private:
   double idle_since_ = 0.0;               ///< time; when the last action ended or the step began
   std::array<double, 4> usual_seconds_{}; ///< by operation, a running mean
   rank_usage usage_;
+  std::uint32_t filling_passes_ = 0;
   credit_totals credit_; ///< given so far
   std::uint64_t dropped_ = 0;
 
