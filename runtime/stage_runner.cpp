@@ -54,6 +54,7 @@ stage_runner::stage_runner(rank_setup setup)
     credit_.tokens = pipeline.facts.peak_by_stage.front() + injection_lookahead;
   if (stages_.contains(last_stage()))
     credit_.targets = pipeline.facts.peak_by_stage.back() + injection_lookahead;
+  told_credit_ = credit_; // by ready()
   if (spec.pipeline.emulated())
     emulation_ = parse_emulation(spec.pipeline.emulate, "pipeline.emulate");
 }
@@ -289,6 +290,7 @@ void stage_runner::end_emulated_action(rank_outputs& out) {
 }
 
 void stage_runner::close_list(rank_outputs& out) {
+  tell_losses(out);
   out.emplace_back(slice_batch{setup_.rank, *current_, slices_});
   if (current_->mode == pass_mode::evaluate) {
     phase_ = phase::idle;

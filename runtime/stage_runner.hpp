@@ -166,6 +166,7 @@ private:
   void run_forward(const placed_action& next, rank_outputs& out);
   void run_backward(const placed_action& next, rank_outputs& out);
   void release(const placed_action& done, rank_outputs& out);
+  void tell_losses(rank_outputs& out);
   void note_stash();
   void count_in_group(const action& done);
 
@@ -239,7 +240,9 @@ private:
   std::array<double, 4> usual_seconds_{}; ///< by operation, a running mean
   rank_usage usage_;
   std::uint32_t filling_passes_ = 0;
-  credit_totals credit_; ///< given so far
+  credit_totals credit_;                    ///< given so far
+  credit_totals told_credit_;               ///< of it, what the scheduler was told
+  std::vector<loss_message> untold_losses_; ///< of the step's microbatches; they go with the credit or the report
   std::uint64_t dropped_ = 0;
 
   poison_watch poison_;
@@ -263,6 +266,10 @@ private:
 std::uint32_t evaluation_window(const plan& pipeline);
 
 /// How many tokens and targets may wait at a rank ahead of the microbatches it works on.
-inline constexpr std::uint32_t injection_lookahead = 2;
+inline constexpr std::uint32_t injection_lookahead = 8;
+
+/// A rank tells its credit when it has grown by so many, and what the scheduler has sent still lasts for as many: a
+/// message costs both ends more than the tokens that it lets through.
+inline constexpr std::uint64_t credit_growth = injection_lookahead / 2;
 
 } // namespace troupe

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace troupe {
 
@@ -42,7 +43,7 @@ void stage_runner::run_forward(const placed_action& next, rank_outputs& out) {
   if (stage == last_stage() && next.at.mode == pass_mode::train && !std::isfinite(model.last_loss()))
     poison_.suspect(place);
   if (stage == last_stage())
-    out.emplace_back(loss_message{setup_.rank, setup_.birth.life, next.at, microbatch, model.last_loss()});
+    untold_losses_.push_back({setup_.rank, setup_.birth.life, next.at, microbatch, model.last_loss()});
   else
     deliver(activation_message{route_to(rank_of(stage + 1, microbatch)), next.at, stage + 1, microbatch,
                                across_cut(std::move(output), setup_.spec->pipeline.wire, pool_)},
@@ -89,12 +90,20 @@ void stage_runner::release(const placed_action& done, rank_outputs& out) {
   const std::uint32_t microbatch = done.what.microbatch;
   const std::size_t tokens = done.what.stage == 0 ? held_tokens_.erase(microbatch) : 0;
   const std::size_t targets = done.what.stage == last_stage() ? held_targets_.erase(microbatch) : 0;
-  // A validation has its own bound: the scheduler counts the losses that came back.
-  if (done.at.mode == pass_mode::evaluate || tokens + targets == 0)
-    return;
+  if (done.at.mode == pass_mode::evaluate) // has its own bound: the scheduler counts the losses that came back
+    return tell_losses(out);
   credit_.tokens += tokens;
   credit_.targets += targets;
+  if (credit_.tokens - told_credit_.tokens < credit_growth && credit_.targets - told_credit_.targets < credit_growth)
+    return;
+  told_credit_ = credit_;
   out.emplace_back(credit_message{setup_.rank, setup_.birth.life, credit_});
+  tell_losses(out);
+}
+
+void stage_runner::tell_losses(rank_outputs& out) {
+  std::ranges::move(untold_losses_, std::back_inserter(out));
+  untold_losses_.clear();
 }
 
 rank_usage stage_runner::usage() const {

@@ -42,7 +42,7 @@ struct link_state {
   double began = 0.0;
   double ended = 0.0;
   bool identified = false;
-  std::size_t read_size = 0;   ///< bytes that the next read takes at most
+  std::size_t read_size = 0;           ///< bytes that the next read takes at most
   std::uint32_t newcomer_messages = 0; ///< that were handed on before the peer was identified
   bool ready_told = false;
   bool closing = false;

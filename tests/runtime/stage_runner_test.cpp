@@ -6,7 +6,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <string>
 #include <utility>
+#include <vector>
 
 using namespace troupe;
 using namespace troupe::test;
@@ -124,14 +126,66 @@ TEST_CASE("a stage refuses activations beyond what the stage before may have sen
 
 TEST_CASE("the scheduler cannot send more tokens than the rank gave credit for", "[runner]") {
   run_spec spec = three_stages();
-  spec.training.microbatches = 9;
+  spec.training.microbatches = 12;
   lone_rank first(spec, 0);
   const std::uint64_t credit = first.runner.ready().credit.tokens;
   CHECK(credit == first.pipeline.facts.peak_by_stage[0] + injection_lookahead);
   const auto tokens = made_up_data(spec).sample({0, pass_mode::train}, 0).tokens;
   for (std::uint32_t microbatch = 0; microbatch < credit; ++microbatch)
     first.runner.accept(token_message{1, {0, pass_mode::train}, microbatch, tokens});
-  CHECK_THROWS_AS(first.runner.accept(token_message{1, {0, pass_mode::train}, 8, tokens}), protocol_error);
+  CHECK_THROWS_AS(first.runner.accept(token_message{1, {0, pass_mode::train}, 11, tokens}), protocol_error);
+}
+
+TEST_CASE("credit is told each time it has grown by four, with the losses since, and all losses before the report",
+          "[runner]") {
+  run_spec spec = three_stages();
+  spec.training.microbatches = 6;
+  lone_rank last(spec, 2);
+  const made_up_data data(spec);
+  const step_id step{0, pass_mode::train};
+  const std::uint64_t at_first = last.runner.ready().credit.targets;
+  std::vector<std::string> told;
+  last.runner.accept(step_opening{1, step});
+  for (std::uint32_t microbatch = 0; microbatch < 6; ++microbatch) {
+    last.runner.accept(last.activation(2, microbatch));
+    last.runner.accept(target_message{1, step, microbatch, data.sample(step, microbatch).targets});
+    while (last.runner.can_run())
+      for (const rank_output& out : last.runner.run_next()) {
+        if (const auto* loss = std::get_if<loss_message>(&out))
+          told.push_back("loss " + std::to_string(loss->microbatch));
+        if (const auto* credit = std::get_if<credit_message>(&out))
+          told.push_back("credit " + std::to_string(credit->credit.targets - at_first));
+        if (std::holds_alternative<step_report>(out))
+          told.emplace_back("report");
+      }
+  }
+  CHECK(told ==
+        std::vector<std::string>{"credit 4", "loss 0", "loss 1", "loss 2", "loss 3", "loss 4", "loss 5", "report"});
+}
+
+TEST_CASE("the pipeline is full for a rank when its first backward pass is next", "[runner]") {
+  const auto filling = [](const char* schedule, std::uint32_t rank) {
+    run_spec spec = three_stages();
+    spec.training.microbatches = 9;
+    spec.pipeline.schedule = schedule;
+    return lone_rank(spec, rank).runner.filling_passes();
+  };
+  CHECK(filling("1f1b", 0) == 3);
+  CHECK(filling("1f1b", 1) == 2);
+  CHECK(filling("1f1b", 2) == 1);
+  CHECK(filling("gpipe", 0) == 3); // of nine: as many as there are ranks
+  CHECK(filling("naive", 0) == 1);
+}
+
+TEST_CASE("passes are counted within a step", "[runner]") {
+  lone_rank first(three_stages(), 0);
+  CHECK(first.runner.passes_run() == 0);
+  const step_id step{0, pass_mode::train};
+  first.runner.accept(step_opening{1, step});
+  const auto tokens = made_up_data(first.spec).sample(step, 0).tokens;
+  first.runner.accept(token_message{1, step, 0, tokens});
+  first.run_all();
+  CHECK(first.runner.passes_run() == 1);
 }
 
 TEST_CASE("messages that no correct peer could send are refused and change nothing", "[runner]") {

@@ -5,6 +5,7 @@
 #include "runtime/stage_runner.hpp"
 #include "runtime/step_coordinator.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -28,10 +29,12 @@ public:
   void run(const std::function<void()>& after_event = [] {}) {
     for (const auto& rank : ranks_)
       post(coordinator_->accept(rank->ready()));
-    while (!queue_.empty()) {
-      const auto next = std::move(queue_.front());
-      queue_.pop_front();
-      next();
+    while (!queue_.empty() || std::ranges::any_of(ranks_, [](const auto& rank) { return rank->can_run(); })) {
+      if (!queue_.empty()) {
+        const auto next = std::move(queue_.front());
+        queue_.pop_front();
+        next();
+      }
       for (const auto& rank : ranks_)
         if (rank->can_run())
           for (rank_output& output : rank->run_next())
@@ -82,7 +85,6 @@ private:
             queue_.emplace_back([this, message] { post(coordinator_->accept(message)); });
         },
         std::move(output));
-    queue_.emplace_back([] {}); // lets the rank go on
   }
 
   run_spec spec_;
