@@ -31,6 +31,9 @@ constexpr std::uint64_t background_window = 1U << 20;
 constexpr std::size_t smallest_read = 4U << 10; ///< also of a peer that is not identified
 constexpr std::size_t largest_read = 256U << 10;
 
+/// Seconds that what was written before a link ended has to leave, at least.
+constexpr double for_last_words = 0.05;
+
 /// Messages, heartbeats aside, that a peer may send before it is identified: a hello, and why it takes it back.
 constexpr std::uint32_t most_newcomer_messages = 2;
 
@@ -43,15 +46,14 @@ void leave(self_pointer self) {
 
 /// From nobody: CAF's brokers keep what reaches them after their end, and one that kept a message of its own would hold
 /// itself for ever.
-void tick_later(self_pointer self) {
+void tick_later(self_pointer self, double seconds) {
   caf::delayed_anon_send(caf::actor_cast<caf::actor>(self),
-                         std::chrono::duration_cast<std::chrono::nanoseconds>(
-                             std::chrono::duration<double>(self->state.alive->interval())),
+                         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds)),
                          link_tick{});
 }
 
-/// Ends the connection; the owner is told once. What is written and not yet sent, such as an alert of TLS, has until
-/// the next tick to leave.
+/// Ends the connection; the owner is told once. What is written and not yet sent, such as an alert of TLS, has
+/// a moment to leave.
 void lose(self_pointer self, const std::string& reason, error_kind kind = error_kind::run) {
   link_state& state = self->state;
   if (state.over)
@@ -63,7 +65,7 @@ void lose(self_pointer self, const std::string& reason, error_kind kind = error_
   if (!self->valid(state.connection) || (state.in_flight == 0 && self->wr_buf(state.connection).empty()))
     return leave(self);
   self->flush(state.connection);
-  tick_later(self);
+  tick_later(self, for_last_words);
 }
 
 /// Runs `act`; what it throws ends the connection.
@@ -216,7 +218,9 @@ void take(self_pointer self, wire_message&& message) {
         using type = std::decay_t<decltype(one)>;
         if constexpr (std::is_same_v<type, heartbeat>)
           return;
-        else if (!hand_on(state.routes ? *state.routes : none, std::forward<decltype(one)>(one)))
+        else if (hand_on(state.routes ? *state.routes : none, std::forward<decltype(one)>(one)))
+          state.alive->agree(); // it is in the run, too, whose timeout both have since
+        else
           tell(state.setup.owner,
                peer_said{caf::actor_cast<caf::actor>(self), wire_message(std::forward<decltype(one)>(one))});
       },
@@ -266,7 +270,7 @@ void look(self_pointer self) {
   link_state& state = self->state;
   const double now = state.setup.clock();
   if (state.over) {
-    if (now - state.ended >= state.alive->interval())
+    if (now - state.ended >= for_last_words)
       leave(self);
     return;
   }
@@ -277,7 +281,7 @@ void look(self_pointer self) {
     return lose(self, "did not say who it is in time");
   if (seen.heartbeat_due && can_send(state) && state.writer->empty())
     put(self, heartbeat{});
-  tick_later(self);
+  tick_later(self, state.alive->until_next_look(now));
 }
 
 void identify(self_pointer self, const wire_limits& limits) {
