@@ -148,6 +148,7 @@ struct holding_over {
 /// Coordinator to itself, later: a worker said that it had lost this one.
 struct complaint {
   std::uint32_t about = 0;
+  std::uint32_t by = 0;
   std::string text;
 };
 

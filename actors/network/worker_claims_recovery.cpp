@@ -54,16 +54,20 @@ void worker_claims::lose_ranks_of(std::uint32_t worker, const std::string& cause
   }
 }
 
-/// Ended here, as another worker cannot reach it, if it is still there by now.
+/// Ended here, as another worker cannot reach it, if both are still there by now: of two that have lost their
+/// connection one is enough.
 void worker_claims::judge(const complaint& in) {
-  if (!running_ || leaving_ || failed_ || where_.workers[in.about].standing == worker_standing::gone)
+  const auto is_gone = [this](std::uint32_t worker) {
+    return where_.workers[worker].standing == worker_standing::gone;
+  };
+  if (!running_ || leaving_ || failed_ || is_gone(in.about) || is_gone(in.by))
     return;
   lose(holder_of(in.about), in.text, 0.0);
 }
 
 /// Mostly the coordinator itself loses the worker in the next moment.
 void worker_claims::said_by(member& from, const link_lost& in) {
-  if (in.worker >= where_.workers.size())
+  if (in.worker >= where_.workers.size() || !from.worker)
     return fail(error_kind::protocol, fmt::format("{} lost worker {}, expected one below {}", name_of_member(from),
                                                   in.worker, where_.workers.size()));
   if (where_.workers[in.worker].standing == worker_standing::gone)
@@ -74,7 +78,8 @@ void worker_claims::said_by(member& from, const link_lost& in) {
         holder_of(in.worker), error_kind::run,
         fmt::format("{} was lost by {}: it {}", name_of_member(holder_of(in.worker)), name_of_member(from), in.reason));
   const auto later = std::chrono::duration<double>(how_.peer_timeout / 2);
-  self_->delayed_send(self_, std::chrono::duration_cast<std::chrono::nanoseconds>(later), complaint{in.worker, text});
+  self_->delayed_send(self_, std::chrono::duration_cast<std::chrono::nanoseconds>(later),
+                      complaint{in.worker, *from.worker, text});
 }
 
 void worker_claims::said_by(member& from, const snapshot_kept& in) {

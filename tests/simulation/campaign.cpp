@@ -22,6 +22,7 @@
 #include <stdexcept>
 #include <string_view>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
@@ -102,6 +103,8 @@ public:
       listen();
       bury();
       board_->stop = board_->stop || interrupted;
+      if (interrupted)
+        end_workers();
       show();
     }
     listen();
@@ -126,9 +129,19 @@ private:
     return worker(process);
   }
 
-  /// A worker's life. Before a seed it says which one, so that whoever it dies of is known.
+  /// Whatever their seeds are at, they may have got stuck.
+  void end_workers() const {
+    for (const worker& one : workers_)
+      if (one.process != 0)
+        ::kill(one.process, SIGKILL);
+  }
+
+  /// A worker's life. Before a seed it says which one, so that whoever it dies of is known. It ends with whoever has
+  /// started it.
   [[noreturn]] void work(std::size_t place) const {
     ::signal(SIGINT, SIG_IGN);
+    ::signal(SIGTERM, SIG_DFL);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     std::filesystem::current_path(scratch_[place]->path());
     while (!board_->stop) {
       message told;
@@ -189,7 +202,7 @@ private:
       if (workers_[place].process == 0 || ::waitpid(workers_[place].process, &status, WNOHANG) == 0)
         continue;
       workers_[place].process = 0;
-      if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+      if (interrupted || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
         continue;
       listen();
       const std::uint64_t seed = std::stoull(read_bytes(scratch_[place]->path("seed")));

@@ -14,6 +14,7 @@ namespace {
 /// A run such as those in one process. What strikes it comes from here.
 run_spec draw_run(std::uint64_t seed) {
   run_spec spec = draw_scenario(seed).spec;
+  spec.training.steps = std::max<std::uint64_t>(spec.training.steps, 4); // it is to live on after it was struck
   spec.faults.snapshot_every = std::max<std::uint64_t>(spec.faults.snapshot_every, 1);
   spec.faults.max_restarts = 60000;
   spec.faults.chaos.clear();
@@ -24,7 +25,7 @@ run_spec draw_run(std::uint64_t seed) {
 /// About how many events a calm run has.
 std::uint64_t events_of(const run_spec& spec) {
   const std::uint64_t chunks = std::max(spec.pipeline.chunks, 1U);
-  return 600 + 40 * spec.training.steps * (spec.training.microbatches + 2) * spec.pipeline.stages * chunks;
+  return 350 + 20 * spec.training.steps * (spec.training.microbatches + 2) * spec.pipeline.stages * chunks;
 }
 
 network_strike draw_strike(dice& chance, const network_scenario& drawn, std::uint64_t before) {
@@ -39,7 +40,7 @@ network_strike draw_strike(dice& chance, const network_scenario& drawn, std::uin
                      .seconds = drawn.peer_timeout * chance.one_of(shares),
                      .part = chance.part()};
   const bool follows = before != 0 && chance.coin();
-  one.event = follows ? before + chance.below(400) : chance.below(2 * events_of(drawn.spec));
+  one.event = follows ? before + chance.below(400) : chance.below(5 * events_of(drawn.spec) / 4);
   return one;
 }
 
@@ -49,6 +50,21 @@ std::string to_text(const network_strike& one) {
 }
 
 } // namespace
+
+/// The coordinator dies in the middle of a run whose workers may hold a newer state than its newest checkpoint. What
+/// follows strikes whoever goes on.
+void draw_heir(dice& chance, network_scenario& drawn) {
+  constexpr std::array shares = {0.01, 0.3, 1.5}; // of the time after which a silent peer is lost
+  run_spec& spec = drawn.spec;
+  spec.faults.snapshot_every = 1;
+  spec.checkpoint.directory = disk_name;
+  spec.checkpoint.every = chance.below(3) * 2;
+  const std::uint64_t calm = events_of(spec);
+  drawn.strikes.push_back({.what = network_strike_kind::coordinator_dies,
+                           .event = calm / 4 + chance.below(calm / 2),
+                           .seconds = drawn.peer_timeout * chance.one_of(shares),
+                           .part = chance.part()});
+}
 
 network_scenario draw_network_scenario(std::uint64_t seed) {
   constexpr std::array paces = {1e-6, 1e-5, 5e-5};
@@ -63,8 +79,13 @@ network_scenario draw_network_scenario(std::uint64_t seed) {
   drawn.workers = static_cast<std::uint32_t>(2 + chance.below(drawn.spec.pipeline.stages > 1 ? 4 : 2));
   drawn.pace = {chance.one_of(paces), chance.one_of(orders), chance.one_of(cuts)};
   drawn.peer_timeout = chance.one_of(timeouts);
-  const std::size_t count = chance.below(5) == 0 ? 0 : 1 + chance.below(5);
+  std::size_t count = chance.below(5) == 0 ? 0 : 1 + chance.below(5);
   std::uint64_t before = 0;
+  if (chance.below(5) < 2) {
+    draw_heir(chance, drawn);
+    before = drawn.strikes.back().event;
+    count /= 2;
+  }
   for (std::size_t i = 0; i < count; ++i) {
     drawn.strikes.push_back(draw_strike(chance, drawn, before));
     before = drawn.strikes.back().event;

@@ -40,6 +40,8 @@ private:
   void start_worker(std::size_t place);
   void start_coordinator();
   void strike_now(const network_strike& one);
+  void note_blow(const network_strike& one);
+  void look_at_returns();
   void strike_worker(const network_strike& one);
   void strike_rank(const network_strike& one);
   void strike_connection(const network_strike& one);
@@ -49,6 +51,7 @@ private:
   void judge();
   void judge_failure();
   void await_quiet();
+  bool may_hold() const;
   void fail(const std::string& what);
   void expect_progress();
   std::vector<std::size_t> living_machines() const;
@@ -66,6 +69,9 @@ private:
   std::optional<double> next_coordinator_at_;
   std::size_t struck_ = 0;
   double last_fault_ = 0.0;
+  double began_ = 0.0; ///< the newest coordinator
+  std::uint64_t returns_seen_ = 0;
+  std::uint32_t blows_ = 0; ///< since the coordinator began, or its run went back: what each can cost a worker
   std::uint32_t failures_ = 0;
 };
 

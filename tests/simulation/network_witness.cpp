@@ -1,5 +1,6 @@
 #include "tests/simulation/network_witness.hpp"
 
+#include "actors/network/link.hpp"
 #include "actors/network/messages.hpp"
 #include "actors/network/worker_shelf.hpp"
 #include "runtime/wire/crc32c.hpp"
@@ -9,6 +10,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
+#include <set>
 #include <span>
 #include <variant>
 
@@ -48,6 +51,8 @@ network_witness::network_witness(cluster& all, event_log& log, tally& counts) : 
 
 void network_witness::follow(const simulated_coordinator& head) {
   head_ = &head;
+  offered_.clear();
+  begun_ = false;
   attempt_ = 0;
   line_ = 0;
   ordered_.clear();
@@ -95,6 +100,8 @@ void network_witness::see(process_number where, const caf::local_actor& who, con
   if (what == nullptr)
     return;
   see_content(*what);
+  see_kept(where, *what);
+  see_held(where, *what);
   if (head_ != nullptr && where == head_->who())
     see_order(who, *what);
 }
@@ -148,6 +155,65 @@ void network_witness::see_order(const caf::local_actor& who, const caf::type_era
            fmt::format("a placement is newer than the one before: found {} after {}", where->version, newest));
     newest = where->version;
   }
+  see_start(what);
+}
+
+/// A worker says that a snapshot is kept when all of it is on its shelf, not before.
+void network_witness::see_kept(process_number where, const caf::type_erased_tuple& what) {
+  const auto* const told = message_if<tell_peer>(what);
+  const auto* const kept = told == nullptr ? nullptr : std::get_if<snapshot_kept>(&told->what);
+  if (kept == nullptr)
+    return;
+  for (caf::abstract_actor* const actor : all_.actors_of(where))
+    if (const auto* const shelf = dynamic_cast<const caf::stateful_actor<worker_shelf_state>*>(actor)) {
+      const std::vector<held_snapshot> content = shelf->state.shelf.content();
+      const bool has = std::ranges::count(content, held_snapshot{kept->rank, kept->steps_done}) > 0;
+      expect(has || line_of_shelf_[shelf] > kept->steps_done,
+             fmt::format("who says that it keeps a snapshot has it: found none of rank {} after {} steps", kept->rank,
+                         kept->steps_done));
+    }
+}
+
+/// What workers hold when nobody claims them.
+void network_witness::see_held(process_number where, const caf::type_erased_tuple& what) {
+  if (const auto* const handed = message_if<shelf_content>(what)) {
+    ++handed_over_;
+    if (handed->shelf.size() > 0)
+      held_[where] = handed->shelf.content();
+  }
+}
+
+process_number network_witness::worker_behind(const caf::actor& link) const {
+  const auto* const broker = dynamic_cast<const link_broker*>(caf::actor_cast<caf::abstract_actor*>(link));
+  const std::map<int, wire_end>& ends = all_.wire().ends();
+  return ends.at(ends.at(static_cast<int>(broker->state.connection.id())).peer).owner;
+}
+
+/// A coordinator that goes on with another one's run begins with the newest state that its workers hold of all ranks.
+/// That was decided, and is in the log: a rank takes a snapshot when it is told of the decision, which comes after.
+void network_witness::see_start(const caf::type_erased_tuple& what) {
+  if (head_->returns() > 0 || begun_) // else the recorder may not know yet of all that was decided
+    return;
+  if (const auto* const said = message_if<peer_said>(what))
+    if (const auto* const answer = std::get_if<snapshots_held>(&said->what);
+        answer != nullptr && answer->what == holding::some)
+      std::ranges::copy(held_[worker_behind(said->link)], std::back_inserter(offered_));
+  const auto* const told = message_if<tell_peer>(what);
+  const auto* const task = told == nullptr ? nullptr : std::get_if<assignment>(&told->what);
+  if (task == nullptr)
+    return;
+  begun_ = true;
+  std::map<std::uint64_t, std::set<std::uint32_t>> ranks;
+  for (const held_snapshot& one : offered_)
+    ranks[one.steps_done].insert(one.rank);
+  std::erase_if(ranks, [&](const auto& one) { return one.second.size() < task->where.ranks.size(); });
+  const std::uint64_t newest = ranks.empty() ? 0 : ranks.rbegin()->first;
+  expect(task->steps_done >= newest, fmt::format("a run goes on from the newest state that is held: found a start "
+                                                 "after {} steps, expected {}",
+                                                 task->steps_done, newest));
+  expect(!task->from_held || task->steps_done == newest,
+         fmt::format("what a run goes on from is held of all ranks: found a start after {} steps, expected {}",
+                     task->steps_done, newest));
 }
 
 void network_witness::see_shelf(const caf::local_actor& who, const caf::type_erased_tuple* what) {

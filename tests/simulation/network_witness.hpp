@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace troupe::test {
 
@@ -19,6 +20,8 @@ public:
 
   /// From now on this one has the run.
   void follow(const simulated_coordinator& head);
+  /// Workers that were asked to hand over what is to be held.
+  std::uint64_t held() const { return handed_over_; }
   /// Empty: everything was as promised.
   const std::string& problem() const { return problem_; }
 
@@ -27,6 +30,10 @@ private:
   void see_content(const caf::type_erased_tuple& what);
   void see_order(const caf::local_actor& who, const caf::type_erased_tuple& what);
   void see_shelf(const caf::local_actor& who, const caf::type_erased_tuple* what);
+  void see_kept(process_number where, const caf::type_erased_tuple& what);
+  void see_held(process_number where, const caf::type_erased_tuple& what);
+  void see_start(const caf::type_erased_tuple& what);
+  process_number worker_behind(const caf::actor& link) const;
   template <class Message>
   void expect_same(ledger::entry what, const Message& in, std::uint64_t part, std::uint64_t microbatch,
                    std::uint64_t number);
@@ -44,6 +51,10 @@ private:
   std::map<std::uint32_t, incarnation> ordered_;                   ///< by rank: its newest life
   std::map<const caf::local_actor*, std::uint64_t> shown_;         ///< by link: the newest placement
   std::map<const caf::local_actor*, std::uint64_t> line_of_shelf_; ///< that it has handled
+  std::map<process_number, std::vector<held_snapshot>> held_;      ///< by worker: what its shelf has handed over
+  std::vector<held_snapshot> offered_;                             ///< all that is held by those who answered the head
+  bool begun_ = false;                                             ///< the head has assigned
+  std::uint64_t handed_over_ = 0;
 };
 
 } // namespace troupe::test

@@ -47,6 +47,8 @@ void simulated_coordinator::look() {
   all_.within(who_, [this] {
     hear();
     const bool ended = report_ || failure_ || lost_;
+    if (ended && (at_ == stage::claiming || at_ == stage::running))
+      ended_running_ = at_ == stage::running;
     if (at_ == stage::claiming && ended)
       leave();
     else if (at_ == stage::claiming && workers_)

@@ -35,8 +35,8 @@ public:
   const std::optional<run_report>& report() const { return report_; }
   const std::optional<failure_message>& failure() const { return failure_; }
   std::uint64_t returns() const { return returns_; }
-  /// Whether its ranks had begun when it failed.
-  bool failed_running() const { return failed_running_; }
+  /// Whether its ranks had begun when it failed or went back last.
+  bool ended_running() const { return ended_running_; }
   /// The scheduler that lives, or has lived last; null: none has yet.
   const caf::actor& scheduler_now() const { return scheduler_now_; }
 
@@ -71,7 +71,7 @@ private:
   std::optional<state_lost> lost_;
   std::size_t alive_ = 0;
   bool left_ = false;
-  bool failed_running_ = false;
+  bool ended_running_ = false;
   std::uint64_t returns_ = 0;
   caf::actor scheduler_now_;
 };
