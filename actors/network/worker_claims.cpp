@@ -119,8 +119,11 @@ void worker_claims::lost(const peer_lost& in) {
   tell_when_left();
 }
 
-/// Of a run that begins anew after a loss the others go on, as long as nothing has been assigned.
+/// Of a run that begins anew after a loss the others go on, as long as nothing has been assigned; and what workers hold
+/// they hold again, for whoever asks next.
 void worker_claims::lose_before_start(member& one, error_kind kind, const std::string& text) {
+  if (from_held_ && kind == error_kind::run)
+    return tell_state_lost(text);
   if (how_.missing == missing_rule::refused)
     return fail(kind, text);
   if (assigned_)
@@ -261,14 +264,15 @@ void worker_claims::open_routes_to(const member& one) const {
 
 void worker_claims::begin(const begin_run& in) {
   everyone_ = *in.everyone;
-  running_ = true;
   watch_scheduler(in);
-  for (const member& one : members_) {
-    if (!one.link) // lost since; the watcher was told
-      continue;
-    open_routes_to(one);
-    say(one.link, start_ranks{one.clock_offset});
-  }
+  if (failed_) // a worker was lost since; the watcher was told
+    return;
+  running_ = true;
+  for (const member& one : members_)
+    if (one.link) {
+      open_routes_to(one);
+      say(one.link, start_ranks{one.clock_offset});
+    }
 }
 
 void worker_claims::said_by(member& from, const refusal& in) {
@@ -324,9 +328,11 @@ void worker_claims::leave() {
   if (std::exchange(leaving_, true))
     return;
   *given_up_ = true;
+  const bool hold_on = from_held_ && !running_; // as when a coordinator is lost
   for (const member& one : members_)
     if (one.link) {
-      say(one.link, release{});
+      if (!hold_on)
+        say(one.link, release{});
       tell(one.link, close_link{});
     }
   tell_when_left();
