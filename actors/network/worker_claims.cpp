@@ -42,9 +42,23 @@ worker_claims::worker_claims(self_pointer self, setup_ptr setup, coordinator_set
       members_.emplace_back(where);
 }
 
+/// In the order of their addresses, whatever the user's: of two runs that want the same workers at once, one is refused
+/// by the first of them that the other one has, and takes none that comes later.
 void worker_claims::claim() {
   for (std::uint32_t index = 0; index < members_.size(); ++index)
-    connect(index);
+    unclaimed_.push_back(index);
+  std::ranges::sort(unclaimed_, {}, [this](std::uint32_t index) { return to_string(members_[index].address); });
+  claim_next();
+}
+
+/// When some may be away, all at once, so that they are not waited for one after another.
+void worker_claims::claim_next() {
+  do {
+    if (unclaimed_.empty())
+      return;
+    connect(unclaimed_.front());
+    unclaimed_.pop_front();
+  } while (how_.missing == missing_rule::left_out);
 }
 
 void worker_claims::connect(std::uint32_t index) {
@@ -155,6 +169,7 @@ void worker_claims::said_by(member& from, const hello& in) {
   if (how_.held && !running_)
     say(from.link, held_request{key_});
   say(from.link, clock_probe{setup_->clock()});
+  claim_next();
 }
 
 /// The answer lay in the middle of the round trip, give or take half of it; the shortest one tells best.

@@ -89,8 +89,8 @@ void worker_claims::said_by(member& from, const snapshot_kept& in) {
   tell(everyone_.scheduler, in);
 }
 
-/// Before the run has begun a rank's actor waits for its introduction: it has built nothing yet that memory could run out
-/// for, and chaos strikes it as it acts. So no correct worker loses one then.
+/// Before the run has begun a rank's actor waits for its introduction: it has built nothing yet that memory could run
+/// out for, and chaos strikes it as it acts. So no correct worker loses one then.
 void worker_claims::said_by(member& from, const rank_lost& in) {
   if (!running_)
     return fail(error_kind::protocol, fmt::format("{} lost a rank before its time", name_of_member(from)));
