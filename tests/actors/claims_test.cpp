@@ -4,6 +4,7 @@
 #include "runtime/recovery/run_log.hpp"
 #include "runtime/reference_trainer.hpp"
 #include "tests/simulation/simulated_coordinator.hpp"
+#include "tests/support/sanitized.hpp"
 #include "tests/support/scratch_directory.hpp"
 #include "tests/support/tiny_run.hpp"
 
@@ -24,7 +25,7 @@ namespace {
 
 constexpr double peer_timeout = 1.0;
 constexpr std::uint16_t first_port = 1000;
-constexpr std::size_t seeds = 40;
+constexpr std::size_t seeds = orders(40);
 
 /// Three workers, and coordinators that begin when they are told to.
 class few_workers {
