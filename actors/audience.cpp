@@ -76,8 +76,10 @@ void audience::receive_one() {
 void audience::throw_failure() const {
   if (failure_)
     throw_error(failure_->kind, failure_->text);
-  if (lost_ && !report_)
+  if (lost_ && !report_ && lost_->begun)
     throw state_lost_error(lost_->cause);
+  if (lost_ && !report_)
+    throw start_lost_error(lost_->cause);
 }
 
 void audience::send_interrupt() {

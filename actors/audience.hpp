@@ -21,6 +21,12 @@ public:
   explicit state_lost_error(const std::string& cause) : error(error_kind::run, cause) {}
 };
 
+/// A worker was lost before the run had begun, which can begin with the others.
+class start_lost_error : public error {
+public:
+  explicit start_lost_error(const std::string& cause) : error(error_kind::run, cause) {}
+};
+
 class audience {
 public:
   audience(caf::actor_system& system, const run_options& options) : self_(system), options_(options) {}
@@ -28,7 +34,7 @@ public:
   observer handle() { return caf::actor_cast<observer>(self_); }
 
   /// Waits for the end of the run and of all of the company that lives in this process. Throws the first failure, and
-  /// state_lost_error when the run can only begin anew.
+  /// state_lost_error when the run can only begin anew, or start_lost_error when it has not begun.
   run_report watch(const company& everyone);
 
   /// Waits until a coordinator has its workers; nothing when the user interrupts first. Throws as watch() does.

@@ -76,6 +76,21 @@ std::optional<run_report> run_attempt(const run_spec& spec, const data_source& d
   return report;
 }
 
+/// A run that goes back, or tries to begin, again and again is not helped by one more time.
+void expect_few(restart_policy& returns, const run_spec& spec, const error& lost, double now) {
+  if (!returns.allows(0, now))
+    throw run_error(fmt::format("{}; the run has gone back {} times within {:g} s, expected no more "
+                                "(faults.max_restarts)",
+                                lost.what(), spec.faults.max_restarts, spec.faults.restart_window_seconds));
+}
+
+/// Workers that cannot be reached are left out from now on.
+void look_for_workers_again(coordinator_setup_of_workers& how) {
+  how.missing = missing_rule::left_out;
+  if (how.replace_all)
+    how.workers = how.replace_all();
+}
+
 } // namespace
 
 std::optional<run_report> run_distributed(const run_spec& spec, const data_source& data, const run_options& options,
@@ -99,12 +114,14 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
     try {
       how.held = question_of(spec, now, how);
       return run_attempt(asked, data, now, how, clock, log);
+    } catch (const start_lost_error& lost) {
+      expect_few(returns, spec, lost, clock());
+      look_for_workers_again(how);
+      if (how.on_event)
+        how.on_event(fmt::format("{}; the run begins with those that are left", lost.what()));
     } catch (const state_lost_error& lost) {
       const double noticed = clock();
-      if (!returns.allows(0, noticed))
-        throw run_error(fmt::format("{}; the run has gone back {} times within {:g} s, expected no more "
-                                    "(faults.max_restarts)",
-                                    lost.what(), spec.faults.max_restarts, spec.faults.restart_window_seconds));
+      expect_few(returns, spec, lost, noticed);
       expect_own_log(fs::path(spec.checkpoint.directory) / decision_log_name, *log);
       before = so_far;
       asked.faults.chaos.clear(); // what it was to be struck by has struck
@@ -117,9 +134,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
         before.returns.back().to_step = step;
         before.returns.back().seconds = clock() - noticed;
       };
-      how.missing = missing_rule::left_out;
-      if (how.replace_all)
-        how.workers = how.replace_all();
+      look_for_workers_again(how);
       if (how.on_event)
         how.on_event(fmt::format("{}; the run goes back to step {}", lost.what(), to_step));
     }

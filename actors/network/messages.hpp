@@ -156,6 +156,7 @@ struct complaint {
 /// begin again where all of it is known.
 struct state_lost {
   std::string cause;
+  bool begun = false; ///< else a worker was lost while others were given what they start from, and nothing else is
 };
 
 /// To a worker or the coordinator: let go of everyone and end.

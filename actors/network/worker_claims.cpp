@@ -42,9 +42,23 @@ worker_claims::worker_claims(self_pointer self, setup_ptr setup, coordinator_set
       members_.emplace_back(where);
 }
 
+/// In the order of their addresses, whatever the user's: of two runs that want the same workers at once, one is refused
+/// by the first of them that the other one has, and takes none that comes later.
 void worker_claims::claim() {
   for (std::uint32_t index = 0; index < members_.size(); ++index)
-    connect(index);
+    unclaimed_.push_back(index);
+  std::ranges::sort(unclaimed_, {}, [this](std::uint32_t index) { return to_string(members_[index].address); });
+  claim_next();
+}
+
+/// When some may be away, all at once, so that they are not waited for one after another.
+void worker_claims::claim_next() {
+  do {
+    if (unclaimed_.empty())
+      return;
+    connect(unclaimed_.front());
+    unclaimed_.pop_front();
+  } while (how_.missing == missing_rule::left_out);
 }
 
 void worker_claims::connect(std::uint32_t index) {
@@ -119,8 +133,11 @@ void worker_claims::lost(const peer_lost& in) {
   tell_when_left();
 }
 
-/// Of a run that begins anew after a loss the others go on, as long as nothing has been assigned.
+/// Of a run that begins anew after a loss the others go on, as long as nothing has been assigned; and what workers hold
+/// they hold again, for whoever asks next.
 void worker_claims::lose_before_start(member& one, error_kind kind, const std::string& text) {
+  if (from_held_ && kind == error_kind::run)
+    return tell_state_lost(text);
   if (how_.missing == missing_rule::refused)
     return fail(kind, text);
   if (assigned_)
@@ -152,6 +169,7 @@ void worker_claims::said_by(member& from, const hello& in) {
   if (how_.held && !running_)
     say(from.link, held_request{key_});
   say(from.link, clock_probe{setup_->clock()});
+  claim_next();
 }
 
 /// The answer lay in the middle of the round trip, give or take half of it; the shortest one tells best.
@@ -261,14 +279,15 @@ void worker_claims::open_routes_to(const member& one) const {
 
 void worker_claims::begin(const begin_run& in) {
   everyone_ = *in.everyone;
-  running_ = true;
   watch_scheduler(in);
-  for (const member& one : members_) {
-    if (!one.link) // lost since; the watcher was told
-      continue;
-    open_routes_to(one);
-    say(one.link, start_ranks{one.clock_offset});
-  }
+  if (failed_) // a worker was lost since; the watcher was told
+    return;
+  running_ = true;
+  for (const member& one : members_)
+    if (one.link) {
+      open_routes_to(one);
+      say(one.link, start_ranks{one.clock_offset});
+    }
 }
 
 void worker_claims::said_by(member& from, const refusal& in) {
@@ -324,9 +343,11 @@ void worker_claims::leave() {
   if (std::exchange(leaving_, true))
     return;
   *given_up_ = true;
+  const bool hold_on = from_held_ && !running_; // as when a coordinator is lost
   for (const member& one : members_)
     if (one.link) {
-      say(one.link, release{});
+      if (!hold_on)
+        say(one.link, release{});
       tell(one.link, close_link{});
     }
   tell_when_left();

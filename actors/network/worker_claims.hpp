@@ -91,6 +91,7 @@ private:
   template <class Message>
   void said_by(member& from, const Message&);
 
+  void claim_next();
   void connect(std::uint32_t index);
   void reach(member& one, stage now);
   bool all_at(stage least) const;
@@ -141,8 +142,9 @@ private:
   coordinator_setup_of_workers how_;
   observer watcher_;
   run_id run_{};
-  wire_limits limits_;         ///< of what workers may send
-  std::deque<member> members_; ///< those who are over among them
+  wire_limits limits_;                  ///< of what workers may send
+  std::deque<member> members_;          ///< those who are over among them
+  std::deque<std::uint32_t> unclaimed_; ///< in the order in which they are claimed, before the run begins
   placement where_;
   snapshot_places snapshots_;
   state_key key_;

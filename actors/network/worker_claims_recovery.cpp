@@ -94,6 +94,8 @@ void worker_claims::said_by(member& from, const snapshot_kept& in) {
   tell(everyone_.scheduler, in);
 }
 
+/// Before the run has begun a rank's actor waits for its introduction: it has built nothing yet that memory could run
+/// out for, and chaos strikes it as it acts. So no correct worker loses one then.
 void worker_claims::said_by(member& from, const rank_lost& in) {
   if (!running_)
     return fail(error_kind::protocol, fmt::format("{} lost a rank before its time", name_of_member(from)));
@@ -241,7 +243,7 @@ void worker_claims::tell_state_lost(const std::string& cause) {
   if (failed_ || leaving_)
     return;
   failed_ = true;
-  tell(watcher_, state_lost{cause});
+  tell(watcher_, state_lost{.cause = cause, .begun = running_});
 }
 
 // Workers that join

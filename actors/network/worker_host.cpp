@@ -260,6 +260,8 @@ void worker_host::said_by(const caf::actor& link, const start_ranks& in) {
     return refuse(link, error_kind::protocol, "start_ranks was found, expected it once, after neighbours_connected");
   run_->started = true;
   *run_->clock_offset = in.clock_offset;
+  if (run_->task->from_held)
+    tell(run_->shelf, recovery_line_message{run_->task->steps_done});
   begin_ranks();
 }
 

@@ -62,7 +62,8 @@ void worker_host::said_by(const caf::actor& link, const held_request& in) {
   say(link, std::move(answer));
 }
 
-/// What the run that begins can use of it; the rest is dropped.
+/// What the run that begins can use of it; the rest is dropped. What is older is for the case that a worker is lost
+/// before it has begun, and with it the only copy of what it is to begin with.
 snapshot_shelf worker_host::take_held(const assignment& in) {
   if (!held_)
     return snapshot_shelf();
@@ -71,7 +72,7 @@ snapshot_shelf worker_host::take_held(const assignment& in) {
     return snapshot_shelf();
   }
   snapshot_shelf taken = std::exchange(held_, std::nullopt)->shelf;
-  taken.keep_only(in.steps_done);
+  taken.drop_later(in.steps_done);
   return taken;
 }
 

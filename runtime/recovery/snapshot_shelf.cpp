@@ -47,8 +47,8 @@ std::optional<incarnation> snapshot_shelf::life_of(std::uint32_t rank, std::uint
   return found == held_.end() ? std::nullopt : std::optional(found->second.life);
 }
 
-void snapshot_shelf::keep_only(std::uint64_t steps_done) {
-  std::erase_if(held_, [&](const auto& one) { return one.first.first != steps_done; });
+void snapshot_shelf::drop_later(std::uint64_t steps_done) {
+  std::erase_if(held_, [&](const auto& one) { return one.first.first > steps_done; });
 }
 
 void snapshot_shelf::keep_in(std::filesystem::path directory, disk_faults* faults) {

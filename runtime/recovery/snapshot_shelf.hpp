@@ -34,8 +34,8 @@ public:
   std::optional<incarnation> life_of(std::uint32_t rank, std::uint64_t steps_done) const;
   /// No rank restarts from fewer than so many steps done.
   void trim(std::uint64_t recovery_line);
-  /// All but those of so many steps done are not wanted any more.
-  void keep_only(std::uint64_t steps_done);
+  /// Those of more steps done are not wanted any more.
+  void drop_later(std::uint64_t steps_done);
   /// From now on, and for another run, which is told anew of refusals; what is here stays where it is.
   void keep_in(std::filesystem::path directory, disk_faults* faults = nullptr);
   /// What is here, by steps done and rank.

@@ -1,5 +1,6 @@
 // Coordinators that die or freeze in the middle of a run over real processes: what workers still hold is where the run
 // goes on, and where they hold nothing, its checkpoint is. Either way it has the bits of one in which nothing happened.
+#include "tests/support/mortal_coordinator.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/scratch_directory.hpp"
 #include "tests/support/small_distributed_run.hpp"
@@ -10,8 +11,8 @@
 #include <nlohmann/json.hpp>
 
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -23,77 +24,8 @@ using troupe::scratch_directory;
 namespace {
 
 using arguments = std::vector<std::string>;
-using workers = std::initializer_list<worker_program*>;
 
-constexpr int steps = 2000;
-constexpr int between_checkpoints = 400;
-
-/// A run of `flags`, and what its coordinators leave behind.
-class mortal_coordinator {
-public:
-  explicit mortal_coordinator(arguments flags = {})
-      : flags_(arguments{"--layers", "2", "--steps", std::to_string(steps), "--stages", "4"} + flags) {
-    const program_result result =
-        run_program(words_of_run(scratch_, flags_ + arguments{"--schedule", "reference"})); // the last flag wins
-    INFO(result.err);
-    REQUIRE(result.exit_code == 0);
-    expected_ = last_report(scratch_);
-  }
-
-  arguments begin(const std::string& addresses) const {
-    return words_of_shown_run(scratch_, flags_ + arguments{"--workers", addresses, "--checkpoint", saved().string(),
-                                                           "--checkpoint-every", std::to_string(between_checkpoints)});
-  }
-  arguments resume(const std::string& addresses) const {
-    return {"train", "--resume", saved().string(), "--workers", addresses, "--report", scratch_.path("report.json")};
-  }
-
-  /// Kills the coordinator once that step was shown, and waits until the workers have let go of it.
-  static void kill_after(running_program& train, int step, workers all) {
-    REQUIRE(train.wait_for_error_output("step " + std::to_string(step) + "/"));
-    train.send(SIGKILL);
-    CHECK(train.finish().exit_code == 128 + SIGKILL);
-    for (worker_program* one : all)
-      REQUIRE(one->wait_until_free());
-  }
-
-  /// Runs to the end, with the reference's bits and losses.
-  json finish(const arguments& words, std::string& said) const {
-    const program_result result = run_program(words);
-    said = result.err;
-    INFO(said);
-    REQUIRE(result.exit_code == 0);
-    const json report = last_report(scratch_);
-    CHECK(report["weights_sha256"] == expected_["weights_sha256"]);
-    CHECK(report["optimizer_sha256"] == expected_["optimizer_sha256"]);
-    const auto first = report["first_step"].get<std::ptrdiff_t>();
-    CHECK(report["losses"] == json(std::vector<json>(expected_["losses"].begin() + first, expected_["losses"].end())));
-    CHECK(newest_in(saved()) == steps);
-    return report;
-  }
-
-  std::filesystem::path saved() const { return scratch_ / "saved"; }
-  std::uint64_t newest_checkpoint() const { return newest_in(saved()); }
-  const scratch_directory& scratch() const { return scratch_; }
-  const json& expected() const { return expected_; }
-
-private:
-  scratch_directory scratch_;
-  arguments flags_;
-  json expected_;
-};
-
-/// Two workers whose coordinator was killed once that step was shown.
-struct lone_workers {
-  lone_workers(const mortal_coordinator& run, int step, const arguments& flags = {})
-      : one(flags), two(flags), all(addresses_of(one, two)) {
-    running_program train(run.begin(all));
-    run.kill_after(train, step, {&one, &two});
-  }
-  worker_program one;
-  worker_program two;
-  std::string all;
-};
+constexpr int steps = mortal_coordinator::steps;
 
 /// From what workers hold, and for some steps.
 void wait_until_it_goes_on(running_program& train) {
@@ -349,6 +281,7 @@ TEST_CASE("a coordinator that was frozen and thaws when nobody else has gone on 
   frozen.send(SIGSTOP);
   for (worker_program* worker : {&one, &two})
     REQUIRE(worker->wait_until_free());
+  const std::uint64_t saved = run.newest_checkpoint();
   frozen.send(SIGCONT);
   const program_result result = frozen.finish();
   INFO(result.err);
@@ -356,7 +289,8 @@ TEST_CASE("a coordinator that was frozen and thaws when nobody else has gone on 
   const json report = last_report(run.scratch());
   CHECK(report["weights_sha256"] == run.expected()["weights_sha256"]);
   CHECK(report["losses"] == run.expected()["losses"]);
-  CHECK(report["returns"].size() == 1);
+  REQUIRE(report["returns"].size() == 1);
+  CHECK(report["returns"][0]["to_step"] > saved); // as the workers hold it
 }
 
 TEST_CASE("a time for which nothing can be held is refused") {

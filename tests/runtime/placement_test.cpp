@@ -37,6 +37,8 @@ ranks replicas_of(const placement& where) {
 
 TEST_CASE("ranks are placed evenly and in order, and workers beyond them are spares") {
   CHECK(place_ranks(5, 2) == std::vector<ranks>{{0, 1, 2}, {3, 4}});
+  CHECK(place_ranks(4, 2) == std::vector<ranks>{{0, 1}, {2, 3}});
+  CHECK(place_ranks(6, 4) == std::vector<ranks>{{0, 1}, {2}, {3, 4}, {5}});
   CHECK(place_ranks(4, 4) == std::vector<ranks>{{0}, {1}, {2}, {3}});
   CHECK(place_ranks(2, 4) == std::vector<ranks>{{0}, {1}, {}, {}});
 }
@@ -97,8 +99,7 @@ TEST_CASE(
     "snapshots are kept by another worker than the rank's own, as evenly as can be, and move only when they must") {
   placement where = three_workers();
   CHECK(choose_replicas(where).size() == 4);
-  for (std::uint32_t rank = 0; rank < 4; ++rank)
-    CHECK(where.ranks[rank].replica != worker_of(where, rank));
+  CHECK(replicas_of(where) == ranks{1, 2, 0, 1}); // one each, and the second of one of those that host less
   const ranks before = replicas_of(where);
   CHECK(choose_replicas(where).empty());
   CHECK(replicas_of(where) == before);
@@ -111,6 +112,13 @@ TEST_CASE(
     CHECK((where.ranks[rank].replica == before[rank]) == !had_to);
     CHECK(where.ranks[rank].replica != 2);
   }
+}
+
+TEST_CASE("a rank's snapshots are kept by another worker even where that one has more to do") {
+  placement where{.workers = {{"a:1", {0}}, {"b:2", {1, 2, 3}}},
+                  .ranks = {{.replica = 0}, {.replica = 1}, {.replica = 1}, {.replica = 1}}};
+  CHECK(choose_replicas(where) == ranks{0, 1, 2, 3});
+  CHECK(replicas_of(where) == ranks{1, 0, 0, 0});
 }
 
 TEST_CASE("a worker that is alone keeps its own ranks' snapshots, until another one joins") {

@@ -220,6 +220,7 @@ TEST_CASE("a log that another process goes on with is written by that one alone"
   CHECK(before.note(step(0)).empty());
   run_log after = run.open(log_start::go_on, 1);
   CHECK(after.note(step(1)).empty());
+  std::filesystem::create_directories(std::filesystem::path(run.spec.checkpoint.directory) / generation_name(1));
   const std::string refusal = "decisions.log: found the log of another process, which has gone on with this run "
                               "meanwhile, expected our own";
   CHECK_THAT(error_text<checkpoint_error>([&] { before.note(step(1)); }), EndsWith(refusal));
@@ -274,27 +275,37 @@ TEST_CASE("of two processes that go on with a run at the same moment one has the
 }
 
 TEST_CASE("a process whose log is taken over just when it writes it anew ends, and leaves it to the other") {
+  enum class moment { opens, notes, trims };
   for (std::size_t act = 1, acts = 1; act <= acts; ++act) {
     logged_run run;
     std::filesystem::create_directories(std::filesystem::path(run.spec.checkpoint.directory) / generation_name(1));
     std::optional<run_log> after;
+    moment now = moment::opens;
+    moment struck = now;
     hooked_disk disk([&](std::size_t number) {
-      if (number == act)
-        after.emplace(run.open(log_start::go_on));
+      if (number != act)
+        return;
+      struck = now;
+      after.emplace(run.open(log_start::go_on));
     });
     std::optional<run_log> before;
     std::string ended = error_text<checkpoint_error>([&] {
       before.emplace(run.spec, "", log_start::anew, 0, std::make_shared<owned_path>(), run.warnings, &disk);
+      now = moment::notes;
       before->note(step(0));
       before->note(step(1));
+      now = moment::trims;
       before->note_checkpoint();
+      now = moment::notes;
       before->note(step(2));
     });
     acts = std::max(acts, disk.acts());
+    INFO("act " << act);
+    if (!ended.empty() && struck != moment::notes)
+      CHECK(now == struck); // at once, and not when it has something to write next
     if (ended.empty())
       ended = error_text<checkpoint_error>([&] { before->note(step(4)); });
     const std::string other = error_text<checkpoint_error>([&] { after.value().note(step(3)); });
-    INFO("act " << act);
     CHECK(ended.empty() != other.empty());
     CHECK_THAT(ended + other, EndsWith("expected our own"));
   }

@@ -130,14 +130,15 @@ TEST_CASE("a shelf that is handed over keeps what it has where it is, and the ne
   const scratch_directory first;
   const scratch_directory second;
   std::optional<snapshot_shelf> former(first.path());
+  former->put(taken(0, 6));
   former->put(taken(0, 7));
   former->put(taken(1, 7));
   former->put(taken(1, 8));
   snapshot_shelf shelf = *former;
   former.reset();
-  CHECK(shelf.content() == std::vector<held_snapshot>{{0, 7}, {1, 7}, {1, 8}});
-  shelf.keep_only(7);
-  CHECK(shelf.content() == std::vector<held_snapshot>{{0, 7}, {1, 7}});
+  CHECK(shelf.content() == std::vector<held_snapshot>{{0, 6}, {0, 7}, {1, 7}, {1, 8}});
+  shelf.drop_later(7);
+  CHECK(shelf.content() == std::vector<held_snapshot>{{0, 6}, {0, 7}, {1, 7}});
   shelf.keep_in(second.path());
   shelf.put(taken(1, 8));
   CHECK_NOTHROW(unnamed_file_of(first.path()));

@@ -74,7 +74,8 @@ void network_training::fail(const std::string& what) {
 }
 
 seed_result network_training::run() {
-  fs::remove_all(disk_name);
+  if (!drawn_.spec.checkpoint.directory.empty())
+    fs::remove_all(drawn_.spec.checkpoint.directory);
   log_.say("{}", to_text(drawn_));
   reference_ = train_calmly(drawn_.spec, data_);
   for (std::size_t place = 0; place < machines_.size(); ++place)

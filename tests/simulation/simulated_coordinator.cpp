@@ -119,12 +119,16 @@ void simulated_coordinator::leave() {
   tell(head_, leave_run{});
 }
 
-/// As after run_attempt: the run is over, or goes back.
+/// As after run_attempt: the run is over, goes back, or tries again to begin.
 void simulated_coordinator::settle() {
   caf::anon_send_exit(head_, caf::exit_reason::user_shutdown);
   at_ = stage::over;
   if (report_ || failure_)
     return;
+  if (!lost_->begun) {
+    how_.workers.missing = missing_rule::left_out;
+    return attempt();
+  }
   expect_own_log(std::filesystem::path(how_.spec.checkpoint.directory) / decision_log_name, *log_);
   ++returns_;
   before_ = so_far_;

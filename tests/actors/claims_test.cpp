@@ -1,0 +1,144 @@
+// Runs that want the same workers at the same moment, in simulated processes: one gets them.
+#include "actors/network/listener.hpp"
+#include "actors/network/worker.hpp"
+#include "runtime/recovery/run_log.hpp"
+#include "runtime/reference_trainer.hpp"
+#include "tests/simulation/simulated_coordinator.hpp"
+#include "tests/support/sanitized.hpp"
+#include "tests/support/scratch_directory.hpp"
+#include "tests/support/tiny_run.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace troupe;
+using namespace troupe::test;
+using Catch::Matchers::Contains;
+
+namespace {
+
+constexpr double peer_timeout = 1.0;
+constexpr std::uint16_t first_port = 1000;
+constexpr std::size_t seeds = orders(40);
+
+/// Three workers, and coordinators that begin when they are told to.
+class few_workers {
+public:
+  few_workers(std::uint64_t seed, run_spec spec)
+      : spec_(std::move(spec)), data_(spec_),
+        all_(seed, {.seconds_per_event = 1e-5, .in_order = seed % 2 == 0 ? 0.5 : 0.0, .cut = 0.1}, log_) {
+    for (std::uint16_t place = 0; place < 3; ++place)
+      start_worker(static_cast<std::uint16_t>(first_port + place));
+  }
+  few_workers(const few_workers&) = delete;
+  few_workers& operator=(const few_workers&) = delete;
+  ~few_workers() { all_.end(); }
+
+  simulated_coordinator& begin(std::vector<network_address> workers, bool follows) {
+    simulated_coordinator::setup how{.spec = spec_, .data = &data_, .follows = follows};
+    how.workers.workers = std::move(workers);
+    how.workers.peer_timeout = peer_timeout;
+    const process_number who = all_.start("coordinator", 1.0);
+    heads_.push_back(std::make_unique<simulated_coordinator>(all_, who, std::move(how)));
+    return *heads_.back();
+  }
+  std::vector<network_address> workers() const { return addresses_; }
+
+  void kill(const simulated_coordinator& head) { all_.kill(head.who(), process_death::told); }
+  void happen() {
+    all_.happen();
+    for (const auto& head : heads_)
+      if (all_.runs(head->who()))
+        head->look();
+  }
+
+private:
+  void start_worker(std::uint16_t port) {
+    const process_number who = all_.start("worker", 1.0);
+    addresses_.push_back({"127.0.0.1", port});
+    all_.within(who, [&] {
+      const worker_setup how{.tls = nullptr, .peer_timeout = peer_timeout, .on_event = {}, .outside = all_.around(who)};
+      const caf::actor host = all_.system().spawn(worker, how, caf::actor_cast<observer>(all_.main_of(who)));
+      listen(all_.system(), *all_.system().middleman().backend().new_tcp_doorman(port, "127.0.0.1", true),
+             link_setup{.owner = host,
+                        .tls = nullptr,
+                        .side = tls_side::server,
+                        .expected_host = {},
+                        .peer_timeout = peer_timeout,
+                        .clock = how.outside.clock});
+    });
+  }
+
+  run_spec spec_;
+  made_up_data data_;
+  event_log log_;
+  cluster all_;
+  std::vector<network_address> addresses_;
+  std::vector<std::unique_ptr<simulated_coordinator>> heads_;
+};
+
+run_spec spec_of_three() {
+  run_spec spec = tiny_spec();
+  spec.data.tokens = token_format::uint16; // which may be few
+  spec.pipeline.stages = 3;
+  spec.pipeline.schedule = "1f1b";
+  return spec;
+}
+
+std::string how_it_ended(const simulated_coordinator& one) {
+  return one.report() ? "" : one.failure() ? one.failure()->text : "it goes on";
+}
+
+} // namespace
+
+TEST_CASE("of two runs that want the same workers at once one gets them, and the other is refused") {
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    few_workers place(seed, spec_of_three());
+    std::vector<network_address> backwards = place.workers();
+    std::ranges::reverse(backwards);
+    const simulated_coordinator& one = place.begin(place.workers(), false);
+    const simulated_coordinator& other = place.begin(backwards, false);
+    while (!one.over() || !other.over())
+      place.happen();
+    INFO("seed " << seed << ": '" << how_it_ended(one) << "' and '" << how_it_ended(other) << "'");
+    CHECK((one.report() || other.report()));
+    for (const std::string& text : {how_it_ended(one), how_it_ended(other)})
+      if (!text.empty())
+        CHECK_THAT(text, Contains("refuses: this worker is busy with run "));
+  }
+}
+
+TEST_CASE("of two processes that go on with a run at once one has its workers, with all that they hold") {
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    const scratch_directory scratch(place_in_memory());
+    run_spec spec = spec_of_three();
+    spec.checkpoint.directory = scratch.path("run");
+    const std::string expected = run_reference(spec_of_three(), made_up_data(spec), run_options{}).weights_sha256;
+    few_workers place(seed, spec);
+    const simulated_coordinator& first = place.begin(place.workers(), false);
+    while (steps_decided(spec.checkpoint.directory).value_or(0) < 2)
+      place.happen();
+    place.kill(first);
+    std::vector<network_address> backwards = place.workers();
+    std::ranges::reverse(backwards);
+    const simulated_coordinator& one = place.begin(place.workers(), true);
+    const simulated_coordinator& other = place.begin(backwards, true);
+    while (!one.over() || !other.over())
+      place.happen();
+    INFO("seed " << seed << ": '" << how_it_ended(one) << "' and '" << how_it_ended(other) << "'");
+    CHECK((one.report() || other.report()));
+    for (const simulated_coordinator* each : {&one, &other})
+      if (each->report()) {
+        CHECK(each->report()->weights_sha256 == expected);
+        CHECK(each->report()->resumed_from == "workers");
+      } else {
+        CHECK_THAT(how_it_ended(*each), Contains("refuses: this worker is busy with run "));
+      }
+  }
+}
