@@ -13,6 +13,7 @@
 #include <iterator>
 #include <set>
 #include <span>
+#include <utility>
 #include <variant>
 
 namespace troupe::test {
@@ -52,7 +53,8 @@ network_witness::network_witness(cluster& all, event_log& log, tally& counts) : 
 void network_witness::follow(const simulated_coordinator& head) {
   head_ = &head;
   offered_.clear();
-  begun_ = false;
+  assigned_ = begun_ = false;
+  held_once_.reset();
   attempt_ = 0;
   line_ = 0;
   ordered_.clear();
@@ -140,6 +142,8 @@ void network_witness::see_order(const caf::local_actor& who, const caf::type_era
     expect(line->steps_done >= line_,
            fmt::format("the recovery line never goes back: found {}, expected at least {}", line->steps_done, line_));
     line_ = line->steps_done;
+    if (held_once_ && line_ > *held_once_)
+      held_once_.reset();
   }
   if (const auto* const order = message_if<restart_order>(what)) {
     incarnation& newest = ordered_.try_emplace(order->rank, 1).first->second;
@@ -192,28 +196,39 @@ process_number network_witness::worker_behind(const caf::actor& link) const {
 /// A coordinator that goes on with another one's run begins with the newest state that its workers hold of all ranks.
 /// That was decided, and is in the log: a rank takes a snapshot when it is told of the decision, which comes after.
 void network_witness::see_start(const caf::type_erased_tuple& what) {
-  if (head_->returns() > 0 || begun_) // else the recorder may not know yet of all that was decided
-    return;
   if (const auto* const said = message_if<peer_said>(what))
     if (const auto* const answer = std::get_if<snapshots_held>(&said->what);
-        answer != nullptr && answer->what == holding::some)
+        answer != nullptr && answer->what == holding::some) {
+      if (std::exchange(assigned_, false)) // it asks anew, since a worker was lost before the ranks had begun
+        offered_.clear();
       std::ranges::copy(held_[worker_behind(said->link)], std::back_inserter(offered_));
+    }
   const auto* const told = message_if<tell_peer>(what);
   const auto* const task = told == nullptr ? nullptr : std::get_if<assignment>(&told->what);
   if (task == nullptr)
     return;
-  begun_ = true;
+  assigned_ = true;
+  held_once_.reset();
+  for (std::uint32_t rank = 0; task->from_held && rank < task->where.ranks.size(); ++rank)
+    if (std::ranges::count(offered_, held_snapshot{rank, task->steps_done}) < 2)
+      held_once_ = task->steps_done;
+  if (head_->returns() == 0 &&
+      !std::exchange(begun_, true)) // else the recorder may not know yet of all that was decided
+    expect_newest(*task);
+}
+
+void network_witness::expect_newest(const assignment& of) {
   std::map<std::uint64_t, std::set<std::uint32_t>> ranks;
   for (const held_snapshot& one : offered_)
     ranks[one.steps_done].insert(one.rank);
-  std::erase_if(ranks, [&](const auto& one) { return one.second.size() < task->where.ranks.size(); });
+  std::erase_if(ranks, [&](const auto& one) { return one.second.size() < of.where.ranks.size(); });
   const std::uint64_t newest = ranks.empty() ? 0 : ranks.rbegin()->first;
-  expect(task->steps_done >= newest, fmt::format("a run goes on from the newest state that is held: found a start "
-                                                 "after {} steps, expected {}",
-                                                 task->steps_done, newest));
-  expect(!task->from_held || task->steps_done == newest,
+  expect(of.steps_done >= newest, fmt::format("a run goes on from the newest state that is held: found a start "
+                                              "after {} steps, expected {}",
+                                              of.steps_done, newest));
+  expect(!of.from_held || of.steps_done == newest,
          fmt::format("what a run goes on from is held of all ranks: found a start after {} steps, expected {}",
-                     task->steps_done, newest));
+                     of.steps_done, newest));
 }
 
 void network_witness::see_shelf(const caf::local_actor& who, const caf::type_erased_tuple* what) {

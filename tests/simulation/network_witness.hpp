@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ public:
   std::uint64_t held() const { return handed_over_; }
   /// Empty: everything was as promised.
   const std::string& problem() const { return problem_; }
+  /// Whether the run goes on from what workers held, of which a rank's had no second copy, and is not beyond it yet.
+  bool held_once() const { return held_once_.has_value(); }
 
 private:
   void see(process_number where, const caf::local_actor& who, const caf::type_erased_tuple* what);
@@ -33,6 +36,7 @@ private:
   void see_kept(process_number where, const caf::type_erased_tuple& what);
   void see_held(process_number where, const caf::type_erased_tuple& what);
   void see_start(const caf::type_erased_tuple& what);
+  void expect_newest(const assignment& of);
   process_number worker_behind(const caf::actor& link) const;
   template <class Message>
   void expect_same(ledger::entry what, const Message& in, std::uint64_t part, std::uint64_t microbatch,
@@ -53,6 +57,8 @@ private:
   std::map<const caf::local_actor*, std::uint64_t> line_of_shelf_; ///< that it has handled
   std::map<process_number, std::vector<held_snapshot>> held_;      ///< by worker: what its shelf has handed over
   std::vector<held_snapshot> offered_;                             ///< all that is held by those who answered the head
+  bool assigned_ = false;                                          ///< since they answered
+  std::optional<std::uint64_t> held_once_;                         ///< steps done
   bool begun_ = false;                                             ///< the head has assigned
   std::uint64_t handed_over_ = 0;
 };
