@@ -37,14 +37,19 @@ json go_on_while_dies(const mortal_coordinator& run, const std::string& addresse
   return report;
 }
 
-std::uint64_t step_that_is_held(const std::string& said) {
-  const std::string before = "hold the run's state after step ";
-  return std::stoull(said.substr(said.find(before) + before.size()));
+const std::string held_after = "hold the run's state after step ";
+
+std::uint64_t step_first_held(const std::string& said) {
+  return std::stoull(said.substr(said.find(held_after) + held_after.size()));
+}
+
+std::uint64_t step_last_held(const std::string& said) {
+  return std::stoull(said.substr(said.rfind(held_after) + held_after.size()));
 }
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a worker that dies while others are given what is held costs nothing, as they hold the same", "",
+TEMPLATE_TEST_CASE("a worker that dies while others are given what is held costs no step that others hold, too", "",
                    assignment, connect_neighbours) {
   const mortal_coordinator run;
   lone_workers left(run, 600);
@@ -53,7 +58,8 @@ TEMPLATE_TEST_CASE("a worker that dies while others are given what is held costs
   INFO(said);
   CHECK_THAT(said, Contains("worker " + left.two.address()) && Contains("was lost"));
   CHECK(report["resumed_from"] == "workers");
-  CHECK(report["first_step"] == step_that_is_held(said));
+  CHECK(report["first_step"] == step_last_held(said));
+  CHECK(step_last_held(said) + 1 >= step_first_held(said)); // the newest snapshot may not have left its worker
 }
 
 TEMPLATE_TEST_CASE("a run goes on from its checkpoint when what was held is lost while it is given to others", "",
@@ -72,7 +78,7 @@ TEMPLATE_TEST_CASE("a run goes on from its checkpoint when what was held is lost
   std::string said;
   const json report = go_on_while_dies<TestType>(run, addresses_of(two, one), one, said);
   INFO(said);
-  CHECK(step_that_is_held(said) > saved);
+  CHECK(step_first_held(said) > saved);
   CHECK_THAT(said,
              Contains("the workers do not hold the state of all ranks after any later step; the run goes on from " +
                       generation_name(saved)));
