@@ -62,7 +62,7 @@ bool same_bits(const std::vector<double>& found, const std::vector<double>& expe
 
 network_training::network_training(network_scenario drawn, std::FILE* out)
     : drawn_(std::move(drawn)), log_(out), data_(drawn_.spec), all_(drawn_.seed, drawn_.pace, log_),
-      witness_(all_, log_, counts_), machines_(drawn_.workers) {}
+      witness_(all_, log_), machines_(drawn_.workers) {}
 
 network_training::~network_training() {
   all_.end();

@@ -44,7 +44,7 @@ bool describes(const caf::type_erased_tuple& what, std::string& text) {
 
 } // namespace
 
-network_witness::network_witness(cluster& all, event_log& log, tally& counts) : all_(all), log_(log), counts_(counts) {
+network_witness::network_witness(cluster& all, event_log& log) : all_(all), log_(log) {
   all_.watch([this](process_number where, const caf::local_actor& who, const caf::type_erased_tuple* what) {
     see(where, who, what);
   });
@@ -193,8 +193,7 @@ process_number network_witness::worker_behind(const caf::actor& link) const {
   return ends.at(ends.at(static_cast<int>(broker->state.connection.id())).peer).owner;
 }
 
-/// A coordinator that goes on with another one's run begins with the newest state that its workers hold of all ranks.
-/// That was decided, and is in the log: a rank takes a snapshot when it is told of the decision, which comes after.
+/// What the workers of a run that begins hold, and what it begins with.
 void network_witness::see_start(const caf::type_erased_tuple& what) {
   if (const auto* const said = message_if<peer_said>(what))
     if (const auto* const answer = std::get_if<snapshots_held>(&said->what);
@@ -212,11 +211,13 @@ void network_witness::see_start(const caf::type_erased_tuple& what) {
   for (std::uint32_t rank = 0; task->from_held && rank < task->where.ranks.size(); ++rank)
     if (std::ranges::count(offered_, held_snapshot{rank, task->steps_done}) < 2)
       held_once_ = task->steps_done;
-  if (head_->returns() == 0 &&
-      !std::exchange(begun_, true)) // else the recorder may not know yet of all that was decided
+  // Later the recorder may not know yet of all that was decided.
+  if (head_->returns() == 0 && !std::exchange(begun_, true))
     expect_newest(*task);
 }
 
+/// A coordinator that goes on with another one's run begins with the newest state that its workers hold of all ranks.
+/// That was decided, and is in the log: a rank takes a snapshot when it is told of the decision, which comes after.
 void network_witness::expect_newest(const assignment& of) {
   std::map<std::uint64_t, std::set<std::uint32_t>> ranks;
   for (const held_snapshot& one : offered_)

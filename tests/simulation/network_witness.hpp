@@ -5,7 +5,6 @@
 #include "tests/simulation/event_log.hpp"
 #include "tests/simulation/ledger.hpp"
 #include "tests/simulation/simulated_coordinator.hpp"
-#include "tests/simulation/tally.hpp"
 
 #include <cstdint>
 #include <map>
@@ -17,7 +16,7 @@ namespace troupe::test {
 
 class network_witness {
 public:
-  network_witness(cluster& all, event_log& log, tally& counts);
+  network_witness(cluster& all, event_log& log);
 
   /// From now on this one has the run.
   void follow(const simulated_coordinator& head);
@@ -46,7 +45,6 @@ private:
 
   cluster& all_;
   event_log& log_;
-  tally& counts_;
   std::string problem_;
   const simulated_coordinator* head_ = nullptr;
   std::uint64_t attempt_ = 0; ///< of the coordinator, as far as the maps below are about it
