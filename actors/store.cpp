@@ -19,7 +19,8 @@ using self_pointer = store_actor::stateful_pointer<store_actor_state>;
 /// A rank may go on with its part, or drop it, when its checkpoint is over.
 void answer(self_pointer self, const part_written& question) {
   say(caf::actor_cast<caf::actor>(self->state.everyone->ranks[question.rank]),
-      layer_part_taken{question.rank, question.steps_done, !self->state.collector->wants(question.steps_done)});
+      layer_part_taken{question.rank, question.source_incarnation, question.steps_done,
+                       !self->state.collector->wants(question.steps_done)});
 }
 
 /// The recorder first: what it is told must be in the report, which it writes when the scheduler says so.
@@ -41,12 +42,23 @@ void announce(self_pointer self, const checkpoint_news& news) {
   }
 }
 
+/// Of a life that had its turn, and died: another one has asked meanwhile, or the rank has another worker.
+bool is_of_former_turn(const store_actor_state& state, const layer_part& in) {
+  const auto asked = state.asked.find(in.rank);
+  return asked != state.asked.end() && in.source_incarnation <= asked->second;
+}
+
 /// One rank sends its layers at a time, and one layer at a time, so that never more than one is held here.
 void take(self_pointer self, const layer_part& in) {
   if (!self->state.collector->wants(in.steps_done))
     return;
   std::deque<part_written>& turns = self->state.turns;
-  if (turns.empty() || turns.front().rank != in.rank || turns.front().steps_done != in.steps_done)
+  const bool has_turn = !turns.empty() && turns.front().rank == in.rank &&
+                        turns.front().source_incarnation == in.source_incarnation &&
+                        turns.front().steps_done == in.steps_done;
+  if (!has_turn && is_of_former_turn(self->state, in))
+    return;
+  if (!has_turn)
     throw checkpoint_error(
         fmt::format("rank {}'s part of a checkpoint: found a layer after {} steps, expected none before "
                     "it was asked for",
@@ -71,6 +83,7 @@ void drop_turns_of(self_pointer self, std::uint32_t rank) {
 /// It is its worker's question whether a rank can begin to write, or to send.
 void admit(self_pointer self, const part_written& question) {
   std::deque<part_written>& turns = self->state.turns;
+  self->state.asked[question.rank] = question.source_incarnation;
   if (question.steps_done > self->state.opened_steps) {
     turns.clear(); // of a checkpoint that was dropped
     announce(self, self->state.collector->open(self->state.opened_steps = question.steps_done));

@@ -5,6 +5,7 @@
 #include "runtime/snapshot_collector.hpp"
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -19,6 +20,7 @@ struct store_actor_state {
   std::optional<run_given_up> ending; ///< the run ends when this checkpoint is over
   checkpoint_news last_news;
   std::deque<part_written> turns; ///< through the coordinator: ranks that have asked; the first one sends its layers
+  std::map<std::uint32_t, incarnation> asked; ///< by rank: the life that did so last
 };
 
 /// `route` is how parts of ranks in other processes come; a run in one process has none.

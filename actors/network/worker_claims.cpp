@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <span>
-#include <unistd.h>
 
 namespace troupe {
 
@@ -42,84 +41,26 @@ worker_claims::worker_claims(self_pointer self, setup_ptr setup, coordinator_set
       members_.emplace_back(where);
 }
 
-/// In the order of their addresses, whatever the user's: of two runs that want the same workers at once, one is refused
-/// by the first of them that the other one has, and takes none that comes later.
-void worker_claims::claim() {
-  for (std::uint32_t index = 0; index < members_.size(); ++index)
-    unclaimed_.push_back(index);
-  std::ranges::sort(unclaimed_, {}, [this](std::uint32_t index) { return to_string(members_[index].address); });
-  claim_next();
-}
-
-/// When some may be away, all at once, so that they are not waited for one after another.
-void worker_claims::claim_next() {
-  do {
-    if (unclaimed_.empty())
-      return;
-    connect(unclaimed_.front());
-    unclaimed_.pop_front();
-  } while (how_.missing == missing_rule::left_out);
-}
-
-void worker_claims::connect(std::uint32_t index) {
-  const network_address& address = members_[index].address;
-  std::function<network_address()> find;
-  if (running_ && how_.replace)
-    find = [replace = how_.replace, address] { return replace(address); };
-  how_.outside.connect(self_->system(),
-                       connector_setup{.owner = caf::actor(self_),
-                                       .number = index,
-                                       .address = address,
-                                       .find = std::move(find),
-                                       .seconds = how_.missing == missing_rule::left_out
-                                                      ? std::min(how_.connect_timeout, how_.peer_timeout)
-                                                      : how_.connect_timeout,
-                                       .given_up = given_up_});
-  ++connecting_;
-}
-
-void worker_claims::connected(const peer_connected& in) {
-  --connecting_;
-  if (leaving_) {
-    ::close(in.socket);
-    return tell_when_left();
-  }
-  member& one = members_[in.number];
-  one.address = in.address;
-  one.link = spawn_link(self_->system(), in.socket,
-                        link_setup{.owner = caf::actor(self_),
-                                   .tls = how_.tls,
-                                   .side = tls_side::client,
-                                   .expected_host = one.address.host,
-                                   .peer_timeout = how_.peer_timeout,
-                                   .clock = how_.outside.clock});
-}
-
-/// While the run goes on there is no end to looking for a lost worker.
-void worker_claims::failed(const connecting_failed& in) {
-  --connecting_;
-  if (!leaving_ && running_)
-    return connect(in.number);
-  lose_before_start(members_[in.number], error_kind::run,
-                    fmt::format("{} {}", name_of_member(members_[in.number]), in.reason));
-  tell_when_left();
-}
-
-void worker_claims::ready(const link_ready& in) {
-  if (const member* one = find(in.link); one != nullptr)
-    say(in.link, hello{.protocol = wire_protocol,
-                       .version = TROUPE_VERSION,
-                       .role = peer_role::coordinator,
-                       .run = run_,
-                       .arithmetic = fingerprint_here(setup_->spec.pipeline.threads_per_stage)});
+/// Not of a run that begins with what workers hold: when one is lost before all have it, the others keep what they
+/// held.
+bool worker_claims::puts_off() const {
+  return ready_ && !running_ && !leaving_ && !from_held_;
 }
 
 void worker_claims::said(const peer_said& in) {
+  if (puts_off()) {
+    put_off_.emplace_back(in);
+    return;
+  }
   if (member* one = find(in.link); one != nullptr && !failed_ && !leaving_)
     std::visit([&](const auto& message) { said_by(*one, message); }, in.what);
 }
 
 void worker_claims::lost(const peer_lost& in) {
+  if (puts_off()) {
+    put_off_.emplace_back(in);
+    return;
+  }
   member* const one = find(in.link);
   if (one == nullptr)
     return;
@@ -264,6 +205,7 @@ void worker_claims::tell_ready() {
   }
   if (from_held_)
     told.held_steps = first_step_;
+  ready_ = true;
   tell(watcher_, told);
 }
 
@@ -288,6 +230,15 @@ void worker_claims::begin(const begin_run& in) {
       open_routes_to(one);
       say(one.link, start_ranks{one.clock_offset});
     }
+  hear_what_was_put_off();
+}
+
+void worker_claims::hear_what_was_put_off() {
+  for (const auto& one : std::exchange(put_off_, {}))
+    if (const auto* const heard = std::get_if<peer_said>(&one))
+      said(*heard);
+    else
+      lost(std::get<peer_lost>(one));
 }
 
 void worker_claims::said_by(member& from, const refusal& in) {
@@ -342,6 +293,7 @@ void worker_claims::said_by(member& from, const Message&) {
 void worker_claims::leave() {
   if (std::exchange(leaving_, true))
     return;
+  hear_what_was_put_off();
   *given_up_ = true;
   const bool hold_on = from_held_ && !running_; // as when a coordinator is lost
   for (const member& one : members_)

@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace troupe {
@@ -25,11 +26,12 @@ public:
 
   worker_claims(self_pointer self, setup_ptr setup, coordinator_setup_of_workers how, observer watcher);
 
-  /// Begins to connect.
+  // Connecting to them (worker_claims_connecting.cpp)
   void claim();
   void connected(const peer_connected& in);
   void failed(const connecting_failed& in);
   void ready(const link_ready& in);
+
   void said(const peer_said& in);
   void lost(const peer_lost& in);
   void begin(const begin_run& in);
@@ -91,13 +93,17 @@ private:
   template <class Message>
   void said_by(member& from, const Message&);
 
+  // worker_claims_connecting.cpp
   void claim_next();
   void connect(std::uint32_t index);
+
   void reach(member& one, stage now);
   bool all_at(stage least) const;
   void assign_all_when_measured();
   assignment assignment_for(std::uint32_t worker) const;
   void tell_ready();
+  bool puts_off() const;
+  void hear_what_was_put_off();
   void open_routes_to(const member& one) const;
   void lose_before_start(member& one, error_kind kind, const std::string& text);
   void fail(error_kind kind, const std::string& text);
@@ -165,6 +171,8 @@ private:
   std::map<std::uint32_t, std::uint32_t> saving_; ///< by rank: the worker that was asked to save it at the end
   bool line_moved_ = false;                       ///< no rank starts as the run began any more
   bool assigned_ = false;
+  bool ready_ = false;                                      ///< the watcher was told, and is to begin the run
+  std::vector<std::variant<peer_said, peer_lost>> put_off_; ///< what happens in between, which happens to the run
   bool running_ = false;
   bool failed_ = false;
   bool leaving_ = false;

@@ -58,7 +58,7 @@ void worker_host::said_by(const caf::actor& link, const held_request& in) {
   else if (held_)
     answer.what = holding::some;
   if (answer.what == holding::some)
-    answer.snapshots = two_of_each(held_->shelf.content());
+    answer.snapshots = told_of_each(held_->shelf.content());
   say(link, std::move(answer));
 }
 

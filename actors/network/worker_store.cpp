@@ -18,6 +18,10 @@ using self_pointer = store_actor::stateful_pointer<worker_store_state>;
 void add(self_pointer self, const rank_snapshot& in) {
   if (in.layers.empty()) // a rank that holds second copies alone is not waited for
     return;
+  // What a former life of the rank has sent of it so far comes once more.
+  std::erase_if(self->state.unwritten, [&](const worker_store_state::waiting& one) {
+    return one.snapshot.rank == in.rank && one.snapshot.steps_done == in.steps_done;
+  });
   self->state.unwritten.push_back({in});
   say(self->state.coordinator, part_written{in.rank, in.source_incarnation, in.steps_done}); // may we?
 }
@@ -48,7 +52,8 @@ void write_part(const caf::actor& coordinator, const run_setup& setup, const ran
 void go_on(self_pointer self, const run_setup& setup, const layer_part_taken& go) {
   worker_store_state& state = self->state;
   const auto found = std::ranges::find_if(state.unwritten, [&](const worker_store_state::waiting& one) {
-    return one.snapshot.rank == go.rank && one.snapshot.steps_done == go.steps_done;
+    return one.snapshot.rank == go.rank && one.snapshot.source_incarnation == go.life &&
+           one.snapshot.steps_done == go.steps_done;
   });
   if (found == state.unwritten.end())
     return;

@@ -1,18 +1,17 @@
 #include "runtime/recovery/held_answer.hpp"
 
 #include <map>
-#include <set>
 
 namespace troupe {
 
-std::vector<held_snapshot> two_of_each(const std::vector<held_snapshot>& held) {
-  std::map<std::uint32_t, held_snapshot> last;
+std::vector<held_snapshot> told_of_each(const std::vector<held_snapshot>& held) {
+  std::map<std::uint32_t, std::size_t> later; // of each rank, how many are yet to come
   for (const held_snapshot& one : held)
-    last[one.rank] = one;
+    ++later[one.rank];
+  std::map<std::uint32_t, std::size_t> earlier;
   std::vector<held_snapshot> told;
-  std::set<std::uint32_t> begun;
   for (const held_snapshot& one : held)
-    if (begun.insert(one.rank).second || one == last[one.rank])
+    if (earlier[one.rank]++ < most_held / 2 || later[one.rank] - earlier[one.rank] < most_held / 2)
       told.push_back(one);
   return told;
 }

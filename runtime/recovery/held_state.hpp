@@ -29,6 +29,9 @@ struct held_snapshot {
   friend bool operator==(const held_snapshot&, const held_snapshot&) = default;
 };
 
+/// Snapshots of one rank that a worker tells of.
+inline constexpr std::uint32_t most_held = 8;
+
 /// What a worker has for a run that goes on. Of another run, or of this one cut over the ranks in another way, it has
 /// nothing that could be of use.
 enum class holding { nothing, other_run, other_shape, some };

@@ -191,6 +191,7 @@ struct layer_part {
 };
 struct layer_part_taken {
   std::uint32_t rank = 0;
+  incarnation life = 1; ///< that the part is of
   std::uint64_t steps_done = 0;
   bool over = false; ///< nothing more is wanted: the checkpoint is committed, or could not be written
 

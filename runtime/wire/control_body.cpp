@@ -195,6 +195,7 @@ void encode(const layer_part_taken& from, body_writer& out) {
   out.body().mutable_layer_part_taken()->set_rank(from.rank);
   out.body().mutable_layer_part_taken()->set_steps_done(from.steps_done);
   out.body().mutable_layer_part_taken()->set_over(from.over);
+  out.body().mutable_layer_part_taken()->set_life(from.life);
 }
 
 void encode(const part_written& from, body_writer& out) {
@@ -259,8 +260,8 @@ wire_message decode_control(const body_reader& in) {
   case body_kind::kLayerPart:
     return to_layer_part(body.layer_part(), in);
   case body_kind::kLayerPartTaken:
-    return layer_part_taken{rank_in(body.layer_part_taken().rank(), in), body.layer_part_taken().steps_done(),
-                            body.layer_part_taken().over()};
+    return layer_part_taken{rank_in(body.layer_part_taken().rank(), in), body.layer_part_taken().life(),
+                            body.layer_part_taken().steps_done(), body.layer_part_taken().over()};
   case body_kind::kPartWritten:
     return to_part_written(body.part_written(), in);
   case body_kind::kParameterRequest:

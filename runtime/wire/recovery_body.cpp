@@ -76,12 +76,11 @@ sha256_digest digest_in(const std::string& bytes) {
   return digest;
 }
 
-/// Of each rank two at most: one at the recovery line, and the next.
 snapshots_held to_held(const proto::SnapshotsHeld& from, const body_reader& in) {
   const auto count = static_cast<std::uint64_t>(from.snapshots().size());
-  if (count > std::uint64_t{2} * in.limits.ranks)
-    throw protocol_error(
-        fmt::format("wire: found {} snapshots, expected at most two of each of {} ranks", count, in.limits.ranks));
+  if (count > std::uint64_t{most_held} * in.limits.ranks)
+    throw protocol_error(fmt::format("wire: found {} snapshots, expected at most {} of each of {} ranks", count,
+                                     most_held, in.limits.ranks));
   snapshots_held to{.what = choice_in(from.what(), holding::some, "what is held"), .snapshots = {}};
   for (const proto::RankState& one : from.snapshots())
     to.snapshots.push_back({rank_in(one.rank(), in), one.steps_done()});

@@ -59,9 +59,15 @@ TEST_CASE("a state is of use where each rank holds the same layers") {
   CHECK(other.shape != expected.shape);
 }
 
-TEST_CASE("of what is held of a rank the oldest and the newest are told") {
-  CHECK(two_of_each({}).empty());
-  CHECK(two_of_each({{0, 5}, {1, 5}, {0, 6}, {1, 6}}) == std::vector<held_snapshot>{{0, 5}, {1, 5}, {0, 6}, {1, 6}});
-  CHECK(two_of_each({{0, 5}, {0, 6}, {1, 6}, {0, 7}, {1, 7}, {1, 8}, {1, 9}}) ==
-        std::vector<held_snapshot>{{0, 5}, {1, 6}, {0, 7}, {1, 9}});
+TEST_CASE("all that is held of a rank is told, or its oldest and its newest") {
+  using snapshots = std::vector<held_snapshot>;
+  CHECK(told_of_each({}).empty());
+  const snapshots line_not_moved_yet{{0, 5}, {1, 5}, {0, 6}, {1, 6}, {0, 7}};
+  CHECK(told_of_each(line_not_moved_yet) == line_not_moved_yet);
+  snapshots many{{1, 9}};
+  for (std::uint64_t steps_done = 10; steps_done < 20; ++steps_done)
+    many.push_back({0, steps_done});
+  many.push_back({1, 20});
+  CHECK(told_of_each(many) ==
+        snapshots{{1, 9}, {0, 10}, {0, 11}, {0, 12}, {0, 13}, {0, 16}, {0, 17}, {0, 18}, {0, 19}, {1, 20}});
 }

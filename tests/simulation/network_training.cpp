@@ -2,6 +2,7 @@
 
 #include "actors/network/listener.hpp"
 #include "actors/network/worker.hpp"
+#include "actors/network/worker_shelf.hpp"
 #include "actors/stage.hpp"
 #include "runtime/generation.hpp"
 #include "runtime/one_thread_trainer.hpp"
@@ -16,6 +17,8 @@
 #include <bit>
 #include <exception>
 #include <filesystem>
+#include <map>
+#include <set>
 #include <utility>
 
 namespace troupe::test {
@@ -219,24 +222,46 @@ void network_training::strike_now(const network_strike& one) {
   }
 }
 
-/// How many workers a run may lose by it.
+/// How much of what a run may lose before it goes back it can lose by this: one of two copies, or all of them.
 void network_training::note_blow(const network_strike& one) {
   using kind = network_strike_kind;
-  constexpr std::uint32_t all_of_them = 100;
+  constexpr std::uint32_t all = 2;
   if (one.what == kind::coordinator_freezes)
-    blows_ += all_of_them;
+    blows_ += all;
   else if (one.what != kind::rank_dies && one.what != kind::scheduler_dies && one.what != kind::coordinator_dies)
-    ++blows_;
+    blows_ += has_spare_copies() ? 1 : all;
 }
 
-/// Each rank's state is at two workers: a run that is under way goes back only when it may have lost both, or began
-/// with what one worker alone had held. One that is being claimed begins anew when any worker is lost.
+/// Whether the run goes on without going back, whichever of its workers is lost.
+bool network_training::has_spare_copies() const {
+  std::map<std::uint64_t, std::map<std::uint32_t, std::uint32_t>> copies; // by step and rank
+  std::set<std::uint32_t> ranks;
+  std::uint32_t shelves = 0;
+  for (const std::size_t place : living_machines())
+    for (caf::abstract_actor* const actor : all_.actors_of(machines_[place].worker))
+      if (const auto* const shelf = dynamic_cast<const caf::stateful_actor<worker_shelf_state>*>(actor)) {
+        ++shelves;
+        for (const held_snapshot& one : shelf->state.shelf.content()) {
+          ++copies[one.steps_done][one.rank];
+          ranks.insert(one.rank);
+        }
+      }
+  if (shelves < 2)
+    return false;
+  return !witness_.needs_snapshots() || std::ranges::any_of(copies, [&](const auto& generation) {
+    return generation.second.size() == ranks.size() &&
+           std::ranges::all_of(generation.second, [](const auto& one) { return one.second >= 2; });
+  });
+}
+
+/// Each rank's state is at two workers, where there are two: a run that is under way goes back only when it may have
+/// lost both. One that is being claimed begins anew when any worker is lost.
 void network_training::look_at_returns() {
   const simulated_coordinator& head = *coordinators_.back();
   if (head.returns() == returns_seen_)
     return;
   returns_seen_ = head.returns();
-  if (head.ended_running() && blows_ < (witness_.held_once() ? 1 : 2))
+  if (head.ended_running() && blows_ < 2)
     fail(fmt::format("a run does not go back by one loss: found that it did by {}", blows_));
   blows_ = 0;
 }

@@ -41,6 +41,7 @@ private:
   void start_coordinator();
   void strike_now(const network_strike& one);
   void note_blow(const network_strike& one);
+  bool has_spare_copies() const;
   void look_at_returns();
   void strike_worker(const network_strike& one);
   void strike_rank(const network_strike& one);
@@ -71,7 +72,7 @@ private:
   double last_fault_ = 0.0;
   double began_ = 0.0; ///< the newest coordinator
   std::uint64_t returns_seen_ = 0;
-  std::uint32_t blows_ = 0; ///< since the coordinator began, or its run went back: what each can cost a worker
+  std::uint32_t blows_ = 0; ///< since the coordinator began, or its run went back: two may be too many
   std::uint32_t failures_ = 0;
 };
 

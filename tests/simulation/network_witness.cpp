@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <iterator>
 #include <set>
 #include <span>
 #include <utility>
@@ -53,8 +52,7 @@ network_witness::network_witness(cluster& all, event_log& log) : all_(all), log_
 void network_witness::follow(const simulated_coordinator& head) {
   head_ = &head;
   offered_.clear();
-  assigned_ = begun_ = false;
-  held_once_.reset();
+  assigned_ = asked_ = from_held_ = false;
   attempt_ = 0;
   line_ = 0;
   ordered_.clear();
@@ -142,8 +140,6 @@ void network_witness::see_order(const caf::local_actor& who, const caf::type_era
     expect(line->steps_done >= line_,
            fmt::format("the recovery line never goes back: found {}, expected at least {}", line->steps_done, line_));
     line_ = line->steps_done;
-    if (held_once_ && line_ > *held_once_)
-      held_once_.reset();
   }
   if (const auto* const order = message_if<restart_order>(what)) {
     incarnation& newest = ordered_.try_emplace(order->rank, 1).first->second;
@@ -200,19 +196,20 @@ void network_witness::see_start(const caf::type_erased_tuple& what) {
         answer != nullptr && answer->what == holding::some) {
       if (std::exchange(assigned_, false)) // it asks anew, since a worker was lost before the ranks had begun
         offered_.clear();
-      std::ranges::copy(held_[worker_behind(said->link)], std::back_inserter(offered_));
+      offered_[said->link.address()] = held_[worker_behind(said->link)];
     }
+  if (const auto* const lost = message_if<peer_lost>(what))
+    offered_.erase(lost->link.address());
   const auto* const told = message_if<tell_peer>(what);
+  if (told != nullptr && std::holds_alternative<held_request>(told->what))
+    asked_ = true;
   const auto* const task = told == nullptr ? nullptr : std::get_if<assignment>(&told->what);
   if (task == nullptr)
     return;
   assigned_ = true;
-  held_once_.reset();
-  for (std::uint32_t rank = 0; task->from_held && rank < task->where.ranks.size(); ++rank)
-    if (std::ranges::count(offered_, held_snapshot{rank, task->steps_done}) < 2)
-      held_once_ = task->steps_done;
-  // Later the recorder may not know yet of all that was decided.
-  if (head_->returns() == 0 && !std::exchange(begun_, true))
+  from_held_ = task->from_held;
+  // Of a run that went back the recorder may not know yet of all that was decided.
+  if (std::exchange(asked_, false) && head_->returns() == 0)
     expect_newest(*task);
 }
 
@@ -220,8 +217,9 @@ void network_witness::see_start(const caf::type_erased_tuple& what) {
 /// That was decided, and is in the log: a rank takes a snapshot when it is told of the decision, which comes after.
 void network_witness::expect_newest(const assignment& of) {
   std::map<std::uint64_t, std::set<std::uint32_t>> ranks;
-  for (const held_snapshot& one : offered_)
-    ranks[one.steps_done].insert(one.rank);
+  for (const auto& [link, snapshots] : offered_)
+    for (const held_snapshot& one : snapshots)
+      ranks[one.steps_done].insert(one.rank);
   std::erase_if(ranks, [&](const auto& one) { return one.second.size() < of.where.ranks.size(); });
   const std::uint64_t newest = ranks.empty() ? 0 : ranks.rbegin()->first;
   expect(of.steps_done >= newest, fmt::format("a run goes on from the newest state that is held: found a start "

@@ -24,8 +24,8 @@ public:
   std::uint64_t held() const { return handed_over_; }
   /// Empty: everything was as promised.
   const std::string& problem() const { return problem_; }
-  /// Whether the run goes on from what workers held, of which a rank's had no second copy, and is not beyond it yet.
-  bool held_once() const { return held_once_.has_value(); }
+  /// Whether ranks would live again from snapshots, rather than from what the run began with.
+  bool needs_snapshots() const { return line_ > 0 || from_held_; }
 
 private:
   void see(process_number where, const caf::local_actor& who, const caf::type_erased_tuple* what);
@@ -54,10 +54,10 @@ private:
   std::map<const caf::local_actor*, std::uint64_t> shown_;         ///< by link: the newest placement
   std::map<const caf::local_actor*, std::uint64_t> line_of_shelf_; ///< that it has handled
   std::map<process_number, std::vector<held_snapshot>> held_;      ///< by worker: what its shelf has handed over
-  std::vector<held_snapshot> offered_;                             ///< all that is held by those who answered the head
+  std::map<caf::actor_addr, std::vector<held_snapshot>> offered_;  ///< by link: held by those who answered the head
   bool assigned_ = false;                                          ///< since they answered
-  std::optional<std::uint64_t> held_once_;                         ///< steps done
-  bool begun_ = false;                                             ///< the head has assigned
+  bool asked_ = false;                                             ///< the head, for what is held
+  bool from_held_ = false;                                         ///< the head's run begins with it
   std::uint64_t handed_over_ = 0;
 };
 
