@@ -18,7 +18,6 @@
 #include <exception>
 #include <filesystem>
 #include <map>
-#include <set>
 #include <utility>
 
 namespace troupe::test {
@@ -234,24 +233,17 @@ void network_training::note_blow(const network_strike& one) {
 
 /// Whether the run goes on without going back, whichever of its workers is lost.
 bool network_training::has_spare_copies() const {
-  std::map<std::uint64_t, std::map<std::uint32_t, std::uint32_t>> copies; // by step and rank
-  std::set<std::uint32_t> ranks;
+  std::map<std::uint32_t, std::uint32_t> copies; // by rank, of what it would live again from
   std::uint32_t shelves = 0;
   for (const std::size_t place : living_machines())
     for (caf::abstract_actor* const actor : all_.actors_of(machines_[place].worker))
       if (const auto* const shelf = dynamic_cast<const caf::stateful_actor<worker_shelf_state>*>(actor)) {
         ++shelves;
-        for (const held_snapshot& one : shelf->state.shelf.content()) {
-          ++copies[one.steps_done][one.rank];
-          ranks.insert(one.rank);
-        }
+        for (const held_snapshot& one : shelf->state.shelf.content())
+          copies[one.rank] += one.steps_done == witness_.needed() ? 1 : 0;
       }
-  if (shelves < 2)
-    return false;
-  return !witness_.needs_snapshots() || std::ranges::any_of(copies, [&](const auto& generation) {
-    return generation.second.size() == ranks.size() &&
-           std::ranges::all_of(generation.second, [](const auto& one) { return one.second >= 2; });
-  });
+  return shelves >= 2 && (witness_.needed() == 0 ||
+                          std::ranges::all_of(copies, [](const auto& of_rank) { return of_rank.second >= 2; }));
 }
 
 /// Each rank's state is at two workers, where there are two: a run that is under way goes back only when it may have

@@ -52,7 +52,8 @@ network_witness::network_witness(cluster& all, event_log& log) : all_(all), log_
 void network_witness::follow(const simulated_coordinator& head) {
   head_ = &head;
   offered_.clear();
-  assigned_ = asked_ = from_held_ = false;
+  assigned_ = asked_ = false;
+  held_start_ = 0;
   attempt_ = 0;
   line_ = 0;
   ordered_.clear();
@@ -207,7 +208,7 @@ void network_witness::see_start(const caf::type_erased_tuple& what) {
   if (task == nullptr)
     return;
   assigned_ = true;
-  from_held_ = task->from_held;
+  held_start_ = task->from_held ? task->steps_done : 0;
   // Of a run that went back the recorder may not know yet of all that was decided.
   if (std::exchange(asked_, false) && head_->returns() == 0)
     expect_newest(*task);

@@ -6,6 +6,7 @@
 #include "tests/simulation/ledger.hpp"
 #include "tests/simulation/simulated_coordinator.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -24,8 +25,8 @@ public:
   std::uint64_t held() const { return handed_over_; }
   /// Empty: everything was as promised.
   const std::string& problem() const { return problem_; }
-  /// Whether ranks would live again from snapshots, rather than from what the run began with.
-  bool needs_snapshots() const { return line_ > 0 || from_held_; }
+  /// Steps done in the snapshots that ranks would live again from; 0: from what the run began with.
+  std::uint64_t needed() const { return std::max(line_, held_start_); }
 
 private:
   void see(process_number where, const caf::local_actor& who, const caf::type_erased_tuple* what);
@@ -57,7 +58,7 @@ private:
   std::map<caf::actor_addr, std::vector<held_snapshot>> offered_;  ///< by link: held by those who answered the head
   bool assigned_ = false;                                          ///< since they answered
   bool asked_ = false;                                             ///< the head, for what is held
-  bool from_held_ = false;                                         ///< the head's run begins with it
+  std::uint64_t held_start_ = 0; ///< steps done in what is held and begun with; 0: none
   std::uint64_t handed_over_ = 0;
 };
 
