@@ -5,6 +5,7 @@
 #include "actors/network/listener.hpp"
 #include "actors/network/network_system.hpp"
 #include "actors/network/peers.hpp"
+#include "actors/shell.hpp"
 #include "actors/run.hpp"
 #include "model/error.hpp"
 

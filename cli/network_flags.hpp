@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace troupe {
 
@@ -18,7 +19,7 @@ struct tls_flags {
   std::string directory;
   double peer_timeout = 5.0;
 
-  void add_to(CLI::App& command);
+  std::vector<const CLI::Option*> add_to(CLI::App& command);
   /// Null without --tls. Throws security_error.
   std::shared_ptr<const tls_identity> load() const;
 };
@@ -33,6 +34,9 @@ public:
   coordinator_setup_of_workers settle(std::optional<local_workers>& started) const;
 
 private:
+  void expect_workers_for_flags() const;
+
+  std::vector<const CLI::Option*> about_workers_; ///< flags that mean nothing without any
   tls_flags tls_;
   std::optional<std::string> workers_;
   std::optional<std::uint32_t> spawn_;

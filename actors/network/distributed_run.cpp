@@ -6,6 +6,7 @@
 #include "actors/network/peers.hpp"
 #include "actors/run.hpp"
 #include "actors/scheduler.hpp"
+#include "actors/shell.hpp"
 #include "runtime/recovery/restart_policy.hpp"
 #include "runtime/recovery/run_log.hpp"
 
@@ -110,6 +111,7 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
   run_options now = options;
   now.so_far = &so_far;
   coordinator_setup_of_workers how = workers;
+  std::string going_back; // why, until the run goes on
   for (;;) {
     try {
       how.held = question_of(spec, now, how);
@@ -130,13 +132,19 @@ std::optional<run_report> run_distributed(const run_spec& spec, const data_sourc
       now.before = &before;
       const std::uint64_t to_step = now.resume == nullptr ? 0 : now.resume->steps_done();
       before.returns.push_back({before.first_step + before.losses.size(), to_step, lost.what(), noticed, 0.0});
-      how.on_ready = [&before, &clock, noticed](std::uint64_t step) {
+      going_back = fmt::format("{}; the run goes back to step {}", lost.what(), to_step);
+      how.on_ready = [&before, &going_back, &clock, noticed](std::uint64_t step) {
         before.returns.back().to_step = step;
         before.returns.back().seconds = clock() - noticed;
+        going_back.clear();
       };
       look_for_workers_again(how);
       if (how.on_event)
-        how.on_event(fmt::format("{}; the run goes back to step {}", lost.what(), to_step));
+        how.on_event(going_back);
+    } catch (const error& refused) {
+      if (going_back.empty() || refused.kind() != error_kind::run)
+        throw;
+      throw run_error(fmt::format("{}, but {}", going_back, refused.what()));
     }
   }
 }

@@ -2,17 +2,13 @@
 #pragma once
 
 #include "actors/network/link.hpp"
-#include "actors/shell.hpp"
 
 #include <string>
-#include <utility>
 
 namespace troupe {
 
 /// Says something to the peer at the other end.
-inline void say(const caf::actor& link, wire_message what) {
-  tell(link, tell_peer{std::move(what)});
-}
+void say(const caf::actor& link, wire_message what);
 
 /// Makes a link of a connected socket.
 caf::actor spawn_link(caf::actor_system& system, int socket, const link_setup& setup);

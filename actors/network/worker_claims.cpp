@@ -1,6 +1,7 @@
 #include "actors/network/worker_claims.hpp"
 
 #include "actors/network/peers.hpp"
+#include "actors/shell.hpp"
 #include "runtime/network/fingerprint.hpp"
 #include "runtime/network/placement.hpp"
 #include "runtime/network/run_limits.hpp"

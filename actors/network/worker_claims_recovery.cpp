@@ -2,6 +2,7 @@
 // kept by others, and workers that come back join the run.
 #include "actors/network/peers.hpp"
 #include "actors/network/worker_claims.hpp"
+#include "actors/shell.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

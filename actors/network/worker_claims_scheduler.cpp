@@ -2,6 +2,7 @@
 // need not know: they are asked to send again what the new one lacks.
 #include "actors/network/peers.hpp"
 #include "actors/network/worker_claims.hpp"
+#include "actors/shell.hpp"
 
 namespace troupe {
 

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <unistd.h>
 
 namespace troupe {
@@ -110,6 +111,8 @@ void worker_host::claim(const caf::actor& link, const hello& in) {
     next_ = {link, in};
     return;
   }
+  if (run_ && run_->id == in.run)
+    return refuse(link, error_kind::run, "it is in this run already, expected each worker under one address");
   if (run_)
     return refuse(link, error_kind::run, fmt::format("this worker is busy with run {}", short_name(run_->id)));
   run_.emplace();
@@ -181,6 +184,10 @@ void worker_host::open_start(const assignment& in) {
     run_->read_there.emplace(run_->coordinator, in.steps_done);
     return;
   }
+  if (std::error_code ignored; !std::filesystem::is_directory(in.resume_directory, ignored))
+    throw checkpoint_error(fmt::format("{}: found no such directory, expected the checkpoint that the run goes on "
+                                       "from, in one place for all (--checkpoint-via coordinator needs none)",
+                                       in.resume_directory));
   std::vector<std::string> warnings;
   run_->start = checkpoint::open_latest(in.resume_directory, warnings);
   if (run_->start->steps_done() != in.steps_done)

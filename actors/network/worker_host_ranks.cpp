@@ -4,6 +4,7 @@
 #include "actors/network/worker_host.hpp"
 #include "actors/network/worker_shelf.hpp"
 #include "actors/network/worker_store.hpp"
+#include "actors/shell.hpp"
 #include "runtime/run_rules.hpp"
 
 #include <fmt/format.h>

@@ -4,6 +4,7 @@
 #include "actors/network/network_system.hpp"
 #include "actors/network/peers.hpp"
 #include "actors/run.hpp"
+#include "actors/shell.hpp"
 
 #include <chrono>
 

@@ -1,6 +1,7 @@
 #include "actors/network/worker_shelf.hpp"
 
 #include "actors/network/peers.hpp"
+#include "actors/shell.hpp"
 #include "runtime/recovery/snapshot_parts.hpp"
 
 #include <fmt/format.h>

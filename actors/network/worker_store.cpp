@@ -1,6 +1,7 @@
 #include "actors/network/worker_store.hpp"
 
 #include "actors/network/peers.hpp"
+#include "actors/shell.hpp"
 #include "model/error.hpp"
 #include "runtime/part_writer.hpp"
 #include "runtime/training_state.hpp"

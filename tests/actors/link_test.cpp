@@ -2,6 +2,7 @@
 // speaks for another, and a peer that does not read costs no memory.
 #include "actors/network/network_system.hpp"
 #include "actors/network/peers.hpp"
+#include "actors/shell.hpp"
 #include "tests/support/hostile_peers.hpp"
 #include "tests/support/small_distributed_run.hpp"
 #include "tests/support/wire_bytes.hpp"

@@ -2,6 +2,7 @@
 #include "actors/network/peers.hpp"
 #include "actors/network/worker_shelf.hpp"
 #include "actors/run.hpp"
+#include "actors/shell.hpp"
 #include "actors/system.hpp"
 #include "tests/support/tiny_run.hpp"
 

@@ -1,18 +1,24 @@
 // Checkpoints of runs over several processes, both ways, and what a resumed run makes of them.
+#include "runtime/network/fingerprint.hpp"
+#include "runtime/plan.hpp"
+#include "tests/support/hostile_peers.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/scratch_directory.hpp"
 #include "tests/support/trained_checkpoint.hpp"
+#include "tests/support/wire_bytes.hpp"
+#include "tests/support/worker_program.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <string>
+#include <variant>
 #include <vector>
 
+using namespace troupe;
 using namespace troupe::test;
 using nlohmann::json;
-using troupe::scratch_directory;
 
 namespace {
 
@@ -65,4 +71,33 @@ TEST_CASE("a worker whose rank holds second copies alone has nothing to write or
                                           scratch.path(via), "--checkpoint-every", "1", "--checkpoint-via", via});
     CHECK(std::filesystem::exists(scratch / via / "step-00000004"));
   }
+}
+
+TEST_CASE("a worker that does not see the checkpoint that a run goes on from says so, and what needs none") {
+  worker_program worker;
+  run_spec spec;
+  spec.data.path = "elsewhere";
+  const assignment task{.run = {1},
+                        .where = {.version = 1, .workers = {{worker.address(), {0}}}, .ranks = {{}}},
+                        .spec = spec,
+                        .pipeline = make_plan(spec, find_family(spec.model.family)),
+                        .peer_timeout_seconds = 5.0,
+                        .resume_directory = "/nowhere/step-00000002",
+                        .steps_done = 2};
+  const raw_connection coordinator(worker.address());
+  coordinator.send(bytes_of({hello{.protocol = wire_protocol,
+                                   .version = "any",
+                                   .role = peer_role::coordinator,
+                                   .run = task.run,
+                                   .arithmetic = fingerprint_here()},
+                             task}));
+  std::string said;
+  for (std::string more = coordinator.receive(); !more.empty(); more = coordinator.receive())
+    said += more;
+  std::string why;
+  for (const wire_message& one : read_all(said, ample_limits))
+    if (const auto* const refused = std::get_if<refusal>(&one))
+      why = refused->text;
+  CHECK(why == "/nowhere/step-00000002: found no such directory, expected the checkpoint that the run goes on from, in "
+               "one place for all (--checkpoint-via coordinator needs none)");
 }

@@ -94,6 +94,17 @@ TEST_CASE("workers serve one run after another, and refuse a second one at a tim
   CHECK(report_of(scratch, at + arguments{"--stages", "2"})["weights_sha256"] == first["weights_sha256"]);
 }
 
+TEST_CASE("a worker that is named twice in one run says so") {
+  const scratch_directory scratch;
+  worker_program worker;
+  const std::string other_name = "localhost" + worker.address().substr(worker.address().rfind(':'));
+  const program_result result = run_program(
+      words_of(scratch, {"--workers", worker.address() + "," + other_name, "--stages", "2", "--connect-timeout", "5"}));
+  INFO(result.err);
+  CHECK(result.exit_code == 4);
+  CHECK_THAT(result.err, Contains("refuses: it is in this run already, expected each worker under one address"));
+}
+
 TEST_CASE("rounding to bfloat16 between stages gives the reference's bits for the same cuts, over processes too") {
   const scratch_directory scratch;
   const arguments rounded{"--stages", "2", "--wire", "bf16"};
@@ -210,6 +221,12 @@ TEST_CASE("a worker that nobody can reach, and addresses without TLS, are refuse
   refusal({"--workers", "10.1.2.3:7000"}, 5, "--workers");
   refusal({"--workers", "127.0.0.1:7000", "--spawn", "2"}, 2, "--spawn");
   refusal({"--spawn", "2", "--schedule", "reference"}, 2, "one thread");
+  for (const arguments& flags : std::vector<arguments>{{"--tls", "certs"},
+                                                       {"--peer-timeout", "2"},
+                                                       {"--connect-timeout", "2"},
+                                                       {"--checkpoint-via", "shared"},
+                                                       {"--allow-mixed-arithmetic"}})
+    refusal(flags, 2, flags.front() + ": found it without workers, expected --workers or --spawn, too");
   const program_result open = run_program({"worker", "--listen", "0.0.0.0:0"});
   CHECK(open.exit_code == 5);
   CHECK_THAT(open.err, Contains("0.0.0.0:0"));

@@ -97,6 +97,20 @@ TEST_CASE("a run whose workers are all killed at once goes back, and has the ref
   }
 }
 
+TEST_CASE("a run whose workers are all lost and do not come back ends with a line that says both") {
+  const scratch_directory scratch;
+  worker_program only;
+  running_program train(long_run(scratch, {"--stages", "1", "--workers", only.address(), "--peer-timeout", "0.5"}));
+  REQUIRE(train.wait_for_error_output("step 300/"));
+  only.program().send(SIGKILL);
+  const program_result result = train.finish();
+  INFO(result.err);
+  CHECK(result.exit_code == 4);
+  const std::string last = result.err.substr(result.err.rfind("troupe: "));
+  CHECK_THAT(last, Contains("troupe: rank 0: no worker is left; the run goes back to step 0, but worker " +
+                            only.address() + " could not be reached within 0.5 s"));
+}
+
 TEST_CASE("on a terminal, words on workers take the place of the progress line, which comes back below them") {
   const scratch_directory scratch;
   const program_result result =

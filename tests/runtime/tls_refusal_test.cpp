@@ -81,6 +81,17 @@ TEST_CASE("a certificate of another job is refused by both sides, even for the r
   }
 }
 
+TEST_CASE("two hosts of different jobs say that neither knows the other's CA", "[tls]") {
+  const tls_job job;
+  const tls_job other;
+  const auto refused = [](const tls_job& of_client, const tls_job& of_server) {
+    tls_pair both = pair_of(of_client.identity("alpha"), of_server.identity("beta"), "beta");
+    return error_text<security_error>([&] { both.shake_hands(); });
+  };
+  CHECK_THAT(refused(job, other), StartsWith("TLS: found a peer with a certificate that we refuse: unable to get local "
+                                             "issuer certificate (for beta, issued by CN = Troupe job "));
+}
+
 TEST_CASE("a certificate that copies the CA's name but not its signature is refused", "[tls]") {
   const tls_job job;
   const tls_job other;
