@@ -294,7 +294,10 @@ void worker_claims::said_by(member& from, const Message&) {
 void worker_claims::leave() {
   if (std::exchange(leaving_, true))
     return;
-  hear_what_was_put_off();
+  for (const auto& one : std::exchange(put_off_, {})) // who is lost need not be let go of
+    if (const auto* const gone = std::get_if<peer_lost>(&one))
+      if (member* const lost = find(gone->link))
+        lost->link = nullptr;
   *given_up_ = true;
   const bool hold_on = from_held_ && !running_; // as when a coordinator is lost
   for (const member& one : members_)

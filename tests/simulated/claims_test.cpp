@@ -51,6 +51,12 @@ public:
   std::vector<network_address> workers() const { return addresses_; }
 
   void kill(const simulated_coordinator& head) { all_.kill(head.who(), process_death::told); }
+  void kill_worker(std::size_t place) { all_.kill(workers_[place], process_death::told); }
+  /// What happens while no coordinator's main thread has its turn.
+  void happen_without_heads(int events) {
+    for (int event = 0; event < events; ++event)
+      all_.happen();
+  }
   void happen() {
     all_.happen();
     for (const auto& head : heads_)
@@ -61,6 +67,7 @@ public:
 private:
   void start_worker(std::uint16_t port) {
     const process_number who = all_.start("worker", 1.0);
+    workers_.push_back(who);
     addresses_.push_back({"127.0.0.1", port});
     all_.within(who, [&] {
       const worker_setup how{.tls = nullptr, .peer_timeout = peer_timeout, .on_event = {}, .outside = all_.around(who)};
@@ -79,6 +86,7 @@ private:
   made_up_data data_;
   event_log log_;
   cluster all_;
+  std::vector<process_number> workers_;
   std::vector<network_address> addresses_;
   std::vector<std::unique_ptr<simulated_coordinator>> heads_;
 };
@@ -141,5 +149,26 @@ TEST_CASE("of two processes that go on with a run at once one has its workers, w
         CHECK(one->report()->weights_sha256 == expected);
         CHECK(one->report()->resumed_from == "workers");
       }
+  }
+}
+
+TEST_CASE("a worker that is lost when all are ready, before the run has begun, is lost by a run that goes on") {
+  const std::string expected =
+      run_reference(spec_of_three(), made_up_data(spec_of_three()), run_options{}).weights_sha256;
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    INFO("seed " << seed);
+    few_workers place(seed, spec_of_three());
+    const simulated_coordinator& only = place.begin(place.workers(), false);
+    constexpr int until_ready = 2000; // events; then there are heartbeats only
+    place.happen_without_heads(until_ready);
+    place.kill_worker(seed % 3);
+    place.happen_without_heads(100);
+    while (!only.over())
+      place.happen();
+    INFO((only.failure() ? only.failure()->text : "no failure"));
+    REQUIRE(only.report());
+    CHECK(only.report()->weights_sha256 == expected);
+    CHECK(only.returns() == 0);
+    CHECK_FALSE(only.report()->recoveries.empty());
   }
 }
