@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <filesystem>
 
@@ -231,8 +232,10 @@ void simulated_training::forge_log(const checkpoint& from) {
   std::vector<logged_decision> decisions = log.decisions();
   if (decisions.empty() || decisions.back().at.step < from.steps_done())
     return;
-  decisions.back().loss = -decisions.back().loss;
-  forged_step_ = decisions.back().at.step;
+  logged_decision& last = decisions.back();
+  double& number = std::isnan(last.loss) ? last.learning_rate : last.loss; // one NaN is as good as another
+  number = -number;
+  forged_step_ = last.at.step;
   log_.say("the log is forged: step {}", *forged_step_);
   log.go_back_to(0);
   for (const logged_decision& one : decisions)
