@@ -38,7 +38,10 @@ void announce(self_pointer self, const checkpoint_news& news) {
   if (const auto* failed = std::get_if<checkpoint_failed>(&news)) {
     for (const part_written& waiting : std::exchange(self->state.turns, {}))
       answer(self, waiting);
-    tell_both(self, *failed);
+    if (auto& ending = self->state.ending; ending && ending->steps_done == failed->steps_done)
+      ending->cause += fmt::format("; the checkpoint after step {} failed: {}", failed->steps_done, failed->reason);
+    else
+      tell_both(self, *failed);
   }
 }
 

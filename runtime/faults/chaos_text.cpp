@@ -213,6 +213,10 @@ void expect_whole(const chaos_order& order, const verb_rule& rule, const std::ve
   if (seen.empty())
     throw spec_error(fmt::format("faults.chaos: found '{0}', expected {0}:KEY=VALUE, with at least one of {1}",
                                  order.text, fmt::join(words_of(rule.keys), ", ")));
+  if (order.verb == chaos_verb::drop && order.share >= 1.0)
+    throw spec_error(fmt::format("faults.chaos: found '{}', expected a share below 1, since a run in which nothing "
+                                 "arrives never ends",
+                                 order.text));
   if (order.action && order.moment == chaos_moment::during_snapshot)
     throw spec_error(
         fmt::format("faults.chaos: found '{}', expected no action=, since no action runs during-snapshot", order.text));

@@ -1,7 +1,8 @@
 // When a run counts as stalled, so that messages may have got lost. A run that only computes for long, or whose links
 // are slow, is taken for stalled now and then, too: it does no harm but the traffic, which is why the patience grows.
-// It grows far, and shrinks as slowly as it grew: where sending all again takes longer than the patience, the links
-// would never be through with it.
+// It grows far, and shrinks only with looks that found something new: where sending all again takes longer than the
+// patience, the links would never be through with it otherwise. It shrinks faster than it grows: in a run that loses
+// messages all the time every second look is in vain.
 #pragma once
 
 #include <algorithm>
@@ -24,14 +25,15 @@ public:
   bool stalled_at(std::uint64_t progress) {
     constexpr unsigned most = 20; // beyond the longest patience
     const bool stalled = seen_ == progress;
-    vain_ = stalled ? std::min(vain_ + 1, most) : std::max(vain_, 1U) - 1;
+    constexpr unsigned redeemed = 2;
+    vain_ = stalled ? std::min(vain_ + 1, most) : std::max(vain_, redeemed) - redeemed;
     seen_ = progress;
     return stalled;
   }
 
 private:
   std::uint64_t seen_ = 0;
-  unsigned vain_ = 0; ///< looks that found nothing new, less those that did
+  unsigned vain_ = 0; ///< looks that found nothing new, less twice those that did
 };
 
 } // namespace troupe

@@ -177,7 +177,8 @@ struct snapshot_part {
   std::uint64_t steps_done = 0;
   bool second_copy = false; ///< the layer is of a stage of which the rank holds copy 1
   layer_snapshot layer = {};
-  bool last = false; ///< of all
+  bool last = false;  ///< of all
+  bool empty = false; ///< there is no layer in the snapshot; it is the only part
 };
 
 /// Worker to coordinator: one layer of a rank's state, to be written for it, once part_written was answered. The next

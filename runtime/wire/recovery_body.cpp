@@ -65,7 +65,8 @@ snapshot_part to_part(const proto::SnapshotPart& from, const body_reader& in) {
           .steps_done = from.steps_done(),
           .second_copy = from.second_copy(),
           .layer = {.layer = layer_in(from.layer(), in), .parameters = parameters_in(from.parameters(), in)},
-          .last = from.last()};
+          .last = from.last(),
+          .empty = from.empty()};
 }
 
 sha256_digest digest_in(const std::string& bytes) {
@@ -152,6 +153,7 @@ void encode(const snapshot_part& from, body_writer& out) {
   to.set_layer(static_cast<std::uint64_t>(from.layer.layer));
   fill(from.layer, *to.mutable_parameters(), out);
   to.set_last(from.last);
+  to.set_empty(from.empty);
 }
 
 void encode(const snapshot_kept& from, body_writer& out) {

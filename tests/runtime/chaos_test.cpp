@@ -117,6 +117,8 @@ TEST_CASE("what chaos cannot read is refused with what was found and what was ex
     CHECK(refusal("freeze:" + term) == "faults.chaos: freeze: found '" + term +
                                            "', expected a time above 0 and at most 3600 s, as in for=2s or for=5ms "
                                            "(units: s, ms, us)");
+  CHECK(refusal("drop:share=1") == "faults.chaos: found 'drop:share=1', expected a share below 1, since a run in which "
+                                   "nothing arrives never ends");
   CHECK(refusal("freeze:rank=1") == "faults.chaos: found 'freeze:rank=1', expected for= in it");
   CHECK(refusal("delay:for=5ms") == "faults.chaos: found 'delay:for=5ms', expected share= in it");
   CHECK(refusal("disk") == "faults.chaos: found 'disk', expected write= in it");

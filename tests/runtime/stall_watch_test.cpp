@@ -18,7 +18,7 @@ TEST_CASE("patience is four of the longest steps, at least half a second") {
   CHECK(watch.patience(3.0) == 12.0);
 }
 
-TEST_CASE("patience doubles with every look in vain, and halves with every other one") {
+TEST_CASE("patience doubles with every look in vain, and is a quarter after every other one") {
   stall_watch watch;
   watch.stalled_at(1);
   double expected = 0.5;
@@ -26,7 +26,7 @@ TEST_CASE("patience doubles with every look in vain, and halves with every other
     CHECK(watch.patience(0.1) == expected);
     watch.stalled_at(1);
   }
-  for (std::uint64_t progress = 2; progress < 12; ++progress, expected /= 2.0) {
+  for (std::uint64_t progress = 2; progress < 7; ++progress, expected /= 4.0) {
     CHECK(watch.patience(0.1) == expected);
     watch.stalled_at(progress);
   }
@@ -37,4 +37,18 @@ TEST_CASE("patience doubles with every look in vain, and halves with every other
     watch.stalled_at(20);
   CHECK(watch.patience(0.1) == 3600.0);
   CHECK(watch.patience(1000.0) == 4000.0);
+}
+
+TEST_CASE(
+    "a run that loses messages again and again, each of which is made good by sending all again, stays impatient") {
+  stall_watch watch;
+  std::uint64_t progress = 1;
+  watch.stalled_at(progress);
+  for (int loss = 0; loss < 1000; ++loss) {
+    if (loss % 5 == 0) // what is sent again is lost, too
+      watch.stalled_at(progress);
+    CHECK(watch.stalled_at(progress));
+    CHECK(watch.patience(0.1) <= 2.0);
+    CHECK_FALSE(watch.stalled_at(++progress));
+  }
 }

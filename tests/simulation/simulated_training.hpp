@@ -56,6 +56,7 @@ private:
   void strike_now(unruly_run& run, strike_kind what);
   void judge_finished(const witness& seen);
   void judge_interrupted();
+  std::string failure_text() const;
   void judge_failed(const witness& seen);
   void judge_poisoned();
   void judge_given_up(const witness& seen);

@@ -90,8 +90,14 @@ void simulated_training::judge_interrupted() {
     judge_saved(shorter.training.stop_after);
 }
 
+/// Why a run failed, without what the disk has said of its last checkpoint, if it has refused anything.
+std::string simulated_training::failure_text() const {
+  const std::string& whole = seen_.failure->text;
+  return disk_.failed() == 0 ? whole : whole.substr(0, whole.find("; the checkpoint after step "));
+}
+
 void simulated_training::judge_failed(const witness& seen) {
-  const std::string& text = seen_.failure->text;
+  const std::string text = failure_text();
   log_.say("the run fails: {}", text);
   if (seen.given_up())
     return judge_given_up(seen);
@@ -134,7 +140,7 @@ void simulated_training::judge_given_up(const witness& seen) {
   bool right = seen.scheduler_deaths() + 1 == deaths && seen.given_up()->cause.starts_with(rule("the scheduler"));
   for (std::uint32_t rank = 0; rank < spec_.pipeline.stages && !right; ++rank)
     right = seen.deaths_of(rank) == deaths && seen.given_up()->cause.starts_with(rule(fmt::format("rank {}", rank)));
-  if (!right || seen_.failure->text != seen.given_up()->cause)
+  if (!right || failure_text() != seen.given_up()->cause)
     fail(fmt::format("a run that is given up says why: found '{}'", seen_.failure->text));
   if (drawn_.saves() && seen.given_up()->steps_done > first_step_ && disk_.failed() == 0)
     judge_saved(seen.given_up()->steps_done);
