@@ -5,8 +5,8 @@
 #include "actors/network/listener.hpp"
 #include "actors/network/network_system.hpp"
 #include "actors/network/peers.hpp"
-#include "actors/shell.hpp"
 #include "actors/run.hpp"
+#include "actors/shell.hpp"
 #include "model/error.hpp"
 
 #include <fmt/format.h>
