@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe {
 
@@ -28,15 +29,13 @@ void expect_seconds(const char* flag, double value) {
 
 } // namespace
 
-std::vector<const CLI::Option*> tls_flags::add_to(CLI::App& command) {
-  return {
-      last_of(command.add_option("--tls", directory,
-                                 "this host's folder made by `troupe certs`: encrypt, and check certificates on both "
-                                 "sides"))
-          ->type_name("DIR"),
-      last_of(command.add_option("--peer-timeout", peer_timeout, "a peer that was silent for so long is lost (5)"))
-          ->type_name("SECONDS"),
-  };
+void tls_flags::add_to(CLI::App& command) {
+  last_of(
+      command.add_option("--tls", directory,
+                         "this host's folder made by `troupe certs`: encrypt, and check certificates on both sides"))
+      ->type_name("DIR");
+  last_of(command.add_option("--peer-timeout", peer_timeout, "a peer that was silent for so long is lost (5)"))
+      ->type_name("SECONDS");
 }
 
 std::shared_ptr<const tls_identity> tls_flags::load() const {
@@ -45,6 +44,7 @@ std::shared_ptr<const tls_identity> tls_flags::load() const {
 }
 
 void network_flags::add_to(CLI::App& command) {
+  command_ = &command;
   // By functions: into an optional the library reads an empty text as if the flag had not been given.
   last_of(command.add_option_function<std::string>(
               "--workers", [this](const std::string& text) { workers_ = text; },
@@ -54,27 +54,26 @@ void network_flags::add_to(CLI::App& command) {
               "--spawn", [this](const std::uint32_t& count) { spawn_ = count; },
               "start so many worker processes on this machine, and end them"))
       ->type_name("N");
-  about_workers_ = tls_.add_to(command);
-  about_workers_.push_back(
-      last_of(command.add_option("--connect-timeout", connect_timeout_, "how long to try to reach a worker (30)"))
-          ->type_name("SECONDS"));
-  about_workers_.push_back(
-      last_of(command.add_option("--checkpoint-via", checkpoint_via_,
-                                 "shared: workers write to the checkpoint directory, which all see; coordinator: this "
-                                 "process writes for them (shared)"))
-          ->type_name("WAY"));
-  about_workers_.push_back(
-      command
-          .add_flag("--allow-mixed-arithmetic", mixed_arithmetic_,
-                    "let workers join that may compute other bits: another processor, build or GEMM library")
-          ->group(group));
+  tls_.add_to(command);
+  last_of(command.add_option("--connect-timeout", connect_timeout_, "how long to try to reach a worker (30)"))
+      ->type_name("SECONDS");
+  last_of(
+      command.add_option("--checkpoint-via", checkpoint_via_,
+                         "shared: workers write to the checkpoint directory, which all see; coordinator: this process "
+                         "writes for them (shared)"))
+      ->type_name("WAY");
+  command
+      .add_flag("--allow-mixed-arithmetic", mixed_arithmetic_,
+                "let workers join that may compute other bits: another processor, build or GEMM library")
+      ->group(group);
 }
 
 /// What is about workers and was given without any would be taken for something that the run does.
 void network_flags::expect_workers_for_flags() const {
   if (distributed())
     return;
-  for (const CLI::Option* const one : about_workers_)
+  for (const CLI::Option* const one :
+       std::as_const(*command_).get_options([](const CLI::Option* option) { return option->get_group() == group; }))
     if (one->count() > 0)
       throw spec_error(
           fmt::format("{}: found it without workers, expected --workers or --spawn, too", one->get_name()));

@@ -10,7 +10,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace troupe {
 
@@ -19,7 +18,7 @@ struct tls_flags {
   std::string directory;
   double peer_timeout = 5.0;
 
-  std::vector<const CLI::Option*> add_to(CLI::App& command);
+  void add_to(CLI::App& command);
   /// Null without --tls. Throws security_error.
   std::shared_ptr<const tls_identity> load() const;
 };
@@ -36,7 +35,7 @@ public:
 private:
   void expect_workers_for_flags() const;
 
-  std::vector<const CLI::Option*> about_workers_; ///< flags that mean nothing without any
+  const CLI::App* command_ = nullptr; ///< has the flags
   tls_flags tls_;
   std::optional<std::string> workers_;
   std::optional<std::uint32_t> spawn_;

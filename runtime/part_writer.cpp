@@ -25,13 +25,11 @@ manifest_file write_file(const fs::path& directory, const std::string& name, con
 
 } // namespace
 
-void expect_shared_directory(const fs::path& directory) {
+void expect_shared_directory(const fs::path& directory, const char* expected) {
   if (std::error_code ignored; !fs::is_directory(directory, ignored))
     throw checkpoint_error(
-        fmt::format("{}: found no such directory, expected the one that the run's coordinator has "
-                    "made, as checkpoint.directory is one place for all (--checkpoint-via coordinator "
-                    "needs none)",
-                    directory.string()));
+        fmt::format("{}: found no such directory, expected {} (--checkpoint-via coordinator needs none)",
+                    directory.string(), expected));
 }
 
 part_writer::part_writer(const fs::path& directory, std::uint64_t step, std::vector<std::string> state_names,

@@ -32,7 +32,10 @@ private:
   disk_faults* faults_;
 };
 
-/// Throws checkpoint_error unless there is a directory that a run's coordinator can have made.
-void expect_shared_directory(const std::filesystem::path& directory);
+/// Throws checkpoint_error, with what was expected, unless there is a directory.
+void expect_shared_directory(const std::filesystem::path& directory,
+                             const char* expected =
+                                 "the one that the run's coordinator has made, as checkpoint.directory "
+                                 "is one place for all");
 
 } // namespace troupe

@@ -12,7 +12,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <unistd.h>
 
 namespace troupe {
@@ -184,10 +183,7 @@ void worker_host::open_start(const assignment& in) {
     run_->read_there.emplace(run_->coordinator, in.steps_done);
     return;
   }
-  if (std::error_code ignored; !std::filesystem::is_directory(in.resume_directory, ignored))
-    throw checkpoint_error(fmt::format("{}: found no such directory, expected the checkpoint that the run goes on "
-                                       "from, in one place for all (--checkpoint-via coordinator needs none)",
-                                       in.resume_directory));
+  expect_shared_directory(in.resume_directory, "the checkpoint that the run goes on from, in one place for all");
   std::vector<std::string> warnings;
   run_->start = checkpoint::open_latest(in.resume_directory, warnings);
   if (run_->start->steps_done() != in.steps_done)

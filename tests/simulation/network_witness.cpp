@@ -52,7 +52,7 @@ network_witness::network_witness(cluster& all, event_log& log) : all_(all), log_
 void network_witness::follow(const simulated_coordinator& head) {
   head_ = &head;
   offered_.clear();
-  assigned_ = asked_ = false;
+  asked_ = false;
   held_start_ = 0;
   attempt_ = 0;
   line_ = 0;
@@ -194,20 +194,16 @@ process_number network_witness::worker_behind(const caf::actor& link) const {
 void network_witness::see_start(const caf::type_erased_tuple& what) {
   if (const auto* const said = message_if<peer_said>(what))
     if (const auto* const answer = std::get_if<snapshots_held>(&said->what);
-        answer != nullptr && answer->what == holding::some) {
-      if (std::exchange(assigned_, false)) // it asks anew, since a worker was lost before the ranks had begun
-        offered_.clear();
+        answer != nullptr && answer->what == holding::some)
       offered_[said->link.address()] = held_[worker_behind(said->link)];
-    }
   if (const auto* const lost = message_if<peer_lost>(what))
     offered_.erase(lost->link.address());
   const auto* const told = message_if<tell_peer>(what);
-  if (told != nullptr && std::holds_alternative<held_request>(told->what))
-    asked_ = true;
+  if (told != nullptr && std::holds_alternative<held_request>(told->what) && !std::exchange(asked_, true))
+    offered_.clear(); // it asks anew, if a worker was lost before the ranks had begun
   const auto* const task = told == nullptr ? nullptr : std::get_if<assignment>(&told->what);
   if (task == nullptr)
     return;
-  assigned_ = true;
   held_start_ = task->from_held ? task->steps_done : 0;
   // Of a run that went back the recorder may not know yet of all that was decided.
   if (std::exchange(asked_, false) && head_->returns() == 0)

@@ -56,8 +56,7 @@ private:
   std::map<const caf::local_actor*, std::uint64_t> line_of_shelf_; ///< that it has handled
   std::map<process_number, std::vector<held_snapshot>> held_;      ///< by worker: what its shelf has handed over
   std::map<caf::actor_addr, std::vector<held_snapshot>> offered_;  ///< by link: held by those who answered the head
-  bool assigned_ = false;                                          ///< since they answered
-  bool asked_ = false;                                             ///< the head, for what is held
+  bool asked_ = false;                                             ///< the head, for what is held, since it assigned
   std::uint64_t held_start_ = 0; ///< steps done in what is held and begun with; 0: none
   std::uint64_t handed_over_ = 0;
 };
