@@ -9,9 +9,9 @@ namespace troupe {
 
 namespace {
 
-using self_pointer = keeper_actor::stateful_pointer<keeper_actor_state>;
+using keeper_pointer = keeper_actor::stateful_pointer<keeper_actor_state>;
 
-void watch_all(self_pointer self, const company& everyone) {
+void watch_all(keeper_pointer self, const company& everyone) {
   keeper_actor_state& state = self->state;
   state.everyone = everyone;
   state.lives.assign(everyone.ranks.size(), 1);
@@ -21,12 +21,12 @@ void watch_all(self_pointer self, const company& everyone) {
     self->monitor(rank);
 }
 
-void end_if_alone(self_pointer self) {
+void end_if_alone(keeper_pointer self) {
   if (self->state.dismissing && self->state.alive == 0)
     self->quit();
 }
 
-void note_rank_death(self_pointer self, std::uint32_t rank, double now) {
+void note_rank_death(keeper_pointer self, std::uint32_t rank, double now) {
   keeper_actor_state& state = self->state;
   const auto cause = state.causes.extract(rank);
   const std::string what =
@@ -35,7 +35,7 @@ void note_rank_death(self_pointer self, std::uint32_t rank, double now) {
   post(self, state.everyone.scheduler, state.lost[rank]);
 }
 
-void give_up(self_pointer self, const run_given_up& in) {
+void give_up(keeper_pointer self, const run_given_up& in) {
   const keeper_actor_state& state = self->state;
   run_given_up told = in;
   for (std::uint32_t rank = 0; rank < state.lives.size(); ++rank)
@@ -45,7 +45,7 @@ void give_up(self_pointer self, const run_given_up& in) {
 }
 
 /// A new scheduler has its predecessor's books; what that one may not have heard any more it is told again.
-void tell_all_again(self_pointer self) {
+void tell_all_again(keeper_pointer self) {
   const keeper_actor_state& state = self->state;
   const scheduler_actor& next = state.everyone.scheduler;
   if (state.scheduler.interrupted)
@@ -57,7 +57,7 @@ void tell_all_again(self_pointer self) {
       post(self, next, snapshot_kept{rank, *life, state.scheduler.books->newest_generation});
 }
 
-void introduce_scheduler(self_pointer self) {
+void introduce_scheduler(keeper_pointer self) {
   const keeper_actor_state& state = self->state;
   const auto shown = state.how.view(state.everyone);
   post(self, state.everyone.scheduler, introduction{shown});
@@ -68,7 +68,7 @@ void introduce_scheduler(self_pointer self) {
     post(self, state.everyone.ranks[rank], scheduler_successor{{state.lives[rank], line, rank}, shown});
 }
 
-void restart_scheduler(self_pointer self, const std::string& cause, double now) {
+void restart_scheduler(keeper_pointer self, const std::string& cause, double now) {
   keeper_actor_state& state = self->state;
   scheduler_care& care = state.scheduler;
   if (!care.policy->allows(0, now)) {
@@ -81,7 +81,7 @@ void restart_scheduler(self_pointer self, const std::string& cause, double now) 
   introduce_scheduler(self);
 }
 
-void note_scheduler_death(self_pointer self, const run_setup& setup, const observer& watcher) {
+void note_scheduler_death(keeper_pointer self, const run_setup& setup, const observer& watcher) {
   const std::string cause = self->state.scheduler.take_cause();
   if (setup.spec.faults.snapshot_every == 0)
     tell(watcher, failure_message{error_kind::run, cause});
@@ -89,7 +89,7 @@ void note_scheduler_death(self_pointer self, const run_setup& setup, const obser
     restart_scheduler(self, cause, setup.clock());
 }
 
-void note_death(self_pointer self, const run_setup& setup, const observer& watcher, const caf::actor_addr& who) {
+void note_death(keeper_pointer self, const run_setup& setup, const observer& watcher, const caf::actor_addr& who) {
   keeper_actor_state& state = self->state;
   --state.alive;
   if (state.given_up)
@@ -102,7 +102,7 @@ void note_death(self_pointer self, const run_setup& setup, const observer& watch
     note_rank_death(self, static_cast<std::uint32_t>(found - state.everyone.ranks.begin()), setup.clock());
 }
 
-void note_failure(self_pointer self, const observer& watcher, const scheduler_failed& in) {
+void note_failure(keeper_pointer self, const observer& watcher, const scheduler_failed& in) {
   if (in.what.kind != error_kind::run) {
     self->state.given_up = true;
     tell(watcher, in.what);
@@ -111,7 +111,7 @@ void note_failure(self_pointer self, const observer& watcher, const scheduler_fa
 }
 
 /// What a rank's own fault is, and would come again, ends the run.
-void note_failure(self_pointer self, const observer& watcher, const rank_failed& in) {
+void note_failure(keeper_pointer self, const observer& watcher, const rank_failed& in) {
   if (in.what.kind != error_kind::run) {
     self->state.given_up = true;
     tell(watcher, in.what);
@@ -120,7 +120,7 @@ void note_failure(self_pointer self, const observer& watcher, const rank_failed&
 }
 
 /// Where no rank restarts, nobody would ever say that a checkpoint's snapshots are not needed any more.
-void put(self_pointer self, const run_setup& setup, const rank_snapshot& in) {
+void put(keeper_pointer self, const run_setup& setup, const rank_snapshot& in) {
   if (setup.spec.faults.snapshot_every == 0)
     return;
   keeper_actor_state& state = self->state;
@@ -137,7 +137,7 @@ stage_start start_of(const keeper_actor_state& state, const run_setup& setup, co
   return start;
 }
 
-void restart(self_pointer self, const run_setup& setup, const restart_order& in) {
+void restart(keeper_pointer self, const run_setup& setup, const restart_order& in) {
   keeper_actor_state& state = self->state;
   if (state.given_up)
     return;
@@ -156,7 +156,7 @@ void restart(self_pointer self, const run_setup& setup, const restart_order& in)
       post(self, state.everyone.ranks[rank], successor_message{{in.rank, in.birth.life}, shown});
 }
 
-void dismiss(self_pointer self) {
+void dismiss(keeper_pointer self) {
   self->state.given_up = self->state.dismissing = true;
   for (const stage_actor& rank : self->state.everyone.ranks)
     caf::anon_send_exit(rank, caf::exit_reason::user_shutdown);
@@ -166,7 +166,7 @@ void dismiss(self_pointer self) {
 
 } // namespace
 
-keeper_actor::behavior_type keeper(self_pointer self, const setup_ptr& setup, const keeper_setup& how,
+keeper_actor::behavior_type keeper(keeper_pointer self, const setup_ptr& setup, const keeper_setup& how,
                                    const observer& watcher) {
   guard(self, watcher, "the keeper");
   self->state.how = how;

@@ -6,10 +6,10 @@ namespace troupe {
 
 namespace {
 
-using self_pointer = recorder_actor::stateful_pointer<recorder_actor_state>;
+using recorder_pointer = recorder_actor::stateful_pointer<recorder_actor_state>;
 
 template <class Message>
-auto adding(self_pointer self, const observer& watcher) {
+auto adding(recorder_pointer self, const observer& watcher) {
   return on<Message>(self, [self, watcher](const Message& in) {
     self->state.log->add(in);
     if (self->state.log->complete())
@@ -24,7 +24,7 @@ recorder_actor_state::~recorder_actor_state() {
     *so_far = log->so_far();
 }
 
-recorder_actor::behavior_type recorder(self_pointer self, const setup_ptr& setup, const observer& watcher) {
+recorder_actor::behavior_type recorder(recorder_pointer self, const setup_ptr& setup, const observer& watcher) {
   guard(self, watcher, "the recorder");
   return {
       on<introduction>(self,

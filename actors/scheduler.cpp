@@ -6,9 +6,9 @@ namespace troupe {
 
 namespace {
 
-using self_pointer = scheduler_actor::stateful_pointer<scheduler_actor_state>;
+using scheduler_pointer = scheduler_actor::stateful_pointer<scheduler_actor_state>;
 
-void dispatch(self_pointer self, coordinator_output&& output) {
+void dispatch(scheduler_pointer self, coordinator_output&& output) {
   const company& everyone = *self->state.everyone;
   const auto to_rank = [&](rank_order& order) {
     std::visit([&](auto& message) { post(self, everyone.ranks[order.rank], std::move(message)); }, order.what);
@@ -32,7 +32,7 @@ void dispatch(self_pointer self, coordinator_output&& output) {
 }
 
 /// A fault that the run makes itself: it strikes before the opening, and all that goes with it, is sent.
-void strike(self_pointer self, const coordinator_outputs& outputs) {
+void strike(scheduler_pointer self, const coordinator_outputs& outputs) {
   for (const coordinator_output& one : outputs)
     if (const auto* const order = std::get_if<rank_order>(&one))
       if (const auto* const opening = std::get_if<step_opening>(&order->what);
@@ -40,13 +40,13 @@ void strike(self_pointer self, const coordinator_outputs& outputs) {
         throw run_error("the scheduler was killed by chaos");
 }
 
-void warn(self_pointer self, const std::string& text) {
+void warn(scheduler_pointer self, const std::string& text) {
   if (!text.empty())
     post(self, self->state.everyone->recorder, run_warning{text});
 }
 
 /// Nobody hears of a decision before the disk has it.
-void log_decisions(self_pointer self, const coordinator_outputs& outputs) {
+void log_decisions(scheduler_pointer self, const coordinator_outputs& outputs) {
   if (!self->state.log)
     return;
   for (const coordinator_output& one : outputs)
@@ -54,7 +54,7 @@ void log_decisions(self_pointer self, const coordinator_outputs& outputs) {
       warn(self, self->state.log->note(*closed));
 }
 
-void keep_books(self_pointer self) {
+void keep_books(scheduler_pointer self) {
   if (!self->state.keeper)
     return;
   if (auto books = self->state.coordinator->changed_books())
@@ -62,7 +62,7 @@ void keep_books(self_pointer self) {
 }
 
 /// The keeper gets the books with what is sent: a scheduler dies between two handlers, or before it sends anything.
-void send(self_pointer self, coordinator_outputs outputs) {
+void send(scheduler_pointer self, coordinator_outputs outputs) {
   strike(self, outputs);
   log_decisions(self, outputs);
   keep_books(self);
@@ -71,23 +71,23 @@ void send(self_pointer self, coordinator_outputs outputs) {
 }
 
 template <class Message>
-auto accepting(self_pointer self) {
+auto accepting(scheduler_pointer self) {
   return on<Message>(self, [self](const Message& in) { send(self, self->state.coordinator->accept(in)); });
 }
 
-void look_later(self_pointer self) {
+void look_later(scheduler_pointer self) {
   const double longest = self->state.coordinator->longest_step_seconds();
   post_later(self, std::chrono::duration<double>(self->state.stalls.patience(longest)), look_message{});
 }
 
 /// Messages may have got lost.
-void look(self_pointer self) {
+void look(scheduler_pointer self) {
   if (self->state.stalls.stalled_at(self->state.coordinator->progress()))
     send(self, self->state.coordinator->send_all_again());
   look_later(self);
 }
 
-void open_log(self_pointer self, const run_setup& setup, incarnation life) {
+void open_log(scheduler_pointer self, const run_setup& setup, incarnation life) {
   if (setup.spec.checkpoint.directory.empty())
     return;
   const log_start start =
@@ -100,7 +100,8 @@ void open_log(self_pointer self, const run_setup& setup, incarnation life) {
 }
 
 /// The first introduction begins the run; later ones tell of ranks that live again.
-void meet(self_pointer self, const run_setup& setup, incarnation life, const std::shared_ptr<const company>& everyone) {
+void meet(scheduler_pointer self, const run_setup& setup, incarnation life,
+          const std::shared_ptr<const company>& everyone) {
   const bool first = self->state.everyone == nullptr;
   self->state.everyone = everyone;
   if (!first)
@@ -109,19 +110,19 @@ void meet(self_pointer self, const run_setup& setup, incarnation life, const std
   look_later(self);
 }
 
-void note_checkpoint(self_pointer self, const checkpoint_committed& in) {
+void note_checkpoint(scheduler_pointer self, const checkpoint_committed& in) {
   send(self, self->state.coordinator->accept(in));
   if (self->state.log)
     warn(self, self->state.log->note_checkpoint());
 }
 
-void interrupt(self_pointer self) {
+void interrupt(scheduler_pointer self) {
   self->state.coordinator->interrupt();
   keep_books(self);
 }
 
 /// What a handler throws is told to who starts the scheduler again, or ends the run.
-void watch_over(self_pointer self, const keeper_actor& keeper, const observer& watcher) {
+void watch_over(scheduler_pointer self, const keeper_actor& keeper, const observer& watcher) {
   if (!keeper)
     return guard(self, watcher, "the scheduler");
   guard_with(self, [keeper](const std::exception_ptr& thrown) {
@@ -131,7 +132,7 @@ void watch_over(self_pointer self, const keeper_actor& keeper, const observer& w
 
 } // namespace
 
-scheduler_actor::behavior_type scheduler(self_pointer self, const setup_ptr& setup, const scheduler_start& start,
+scheduler_actor::behavior_type scheduler(scheduler_pointer self, const setup_ptr& setup, const scheduler_start& start,
                                          const observer& watcher) {
   watch_over(self, start.keeper, watcher);
   self->state.watcher = watcher;

@@ -9,11 +9,11 @@ namespace troupe {
 
 namespace {
 
-using self_pointer = stage_actor::stateful_pointer<stage_actor_state>;
+using stage_pointer = stage_actor::stateful_pointer<stage_actor_state>;
 
 /// Both share the tensors. The keeper comes last: a rank that dies in between has not done the step, and its
 /// successor hands out the same once more.
-void hand_out(self_pointer self, const rank_snapshot& taken) {
+void hand_out(stage_pointer self, const rank_snapshot& taken) {
   const company& everyone = *self->state.everyone;
   if (taken.purpose == take_snapshot::to_checkpoint)
     post(self, everyone.store, taken);
@@ -26,7 +26,7 @@ void hand_out(self_pointer self, const rank_snapshot& taken) {
 
 /// A snapshot that goes to another machine takes processor and link from the passes that the whole pipeline waits for
 /// while it fills, also when its own rank has nothing to do yet: others run the update and the first passes.
-void let_snapshot_go(self_pointer self, std::uint32_t least_passes) {
+void let_snapshot_go(stage_pointer self, std::uint32_t least_passes) {
   stage_actor_state& state = self->state;
   if (!state.snapshot_stays || state.runner->passes_run() < least_passes)
     return;
@@ -34,7 +34,7 @@ void let_snapshot_go(self_pointer self, std::uint32_t least_passes) {
   post(self, state.everyone->keeper, rank_waits{state.rank});
 }
 
-void dispatch(self_pointer self, rank_output&& output) {
+void dispatch(stage_pointer self, rank_output&& output) {
   const company& everyone = *self->state.everyone;
   std::visit(
       [&](auto&& message) {
@@ -61,13 +61,13 @@ alarm_clock::moment moment_after(double seconds) {
 
 /// Sends itself a message at `moment` of the run's clock.
 template <class Message>
-void tell_later(self_pointer self, double moment) {
+void tell_later(stage_pointer self, double moment) {
   self->state.everyone->alarm->ring_at(moment_after(moment - self->state.clock()),
                                        [rank = stage_actor(self)] { tell(rank, Message{}); });
 }
 
 /// Reaches its receiver even if this rank is dead by then, as on a network.
-void dispatch_later(self_pointer self, const late_message& late) {
+void dispatch_later(stage_pointer self, const late_message& late) {
   const company& everyone = *self->state.everyone;
   TROUPE_CHECK(everyone.alarm != nullptr, "chaos delays a message where there is no alarm clock");
   std::visit(
@@ -80,25 +80,25 @@ void dispatch_later(self_pointer self, const late_message& late) {
       late.what);
 }
 
-void dispatch_all(self_pointer self, rank_outputs&& outputs) {
+void dispatch_all(stage_pointer self, rank_outputs&& outputs) {
   for (rank_output& output : outputs)
     dispatch(self, std::move(output));
 }
 
-void send(self_pointer self, rank_outputs outputs) {
+void send(stage_pointer self, rank_outputs outputs) {
   for (const late_message& late : self->state.saboteur.messages().disturb(outputs))
     dispatch_later(self, late);
   dispatch_all(self, std::move(outputs));
 }
 
-void run_one(self_pointer self) {
+void run_one(stage_pointer self) {
   stage_actor_state& state = self->state;
   send(self, state.saboteur.run_next(*state.runner));
   state.saboteur.strike_after_send();
   let_snapshot_go(self, state.runner->filling_passes());
 }
 
-void save_again(self_pointer self, const stage_start& start) {
+void save_again(stage_pointer self, const stage_start& start) {
   rank_snapshot taken = *start.snapshot; // shares the tensors
   taken.source_incarnation = start.birth.life;
   taken.purpose = take_snapshot::to_checkpoint;
@@ -106,7 +106,7 @@ void save_again(self_pointer self, const stage_start& start) {
 }
 
 /// Builds the rank.
-void begin(self_pointer self, const run_setup& setup, const stage_start& start) {
+void begin(stage_pointer self, const run_setup& setup, const stage_start& start) {
   std::optional<snapshot_source> state;
   if (start.snapshot != nullptr)
     state.emplace(start.snapshot);
@@ -122,7 +122,7 @@ void begin(self_pointer self, const run_setup& setup, const stage_start& start) 
 /// Asks itself for the next action instead of running it at once, so that what was produced leaves and what has arrived
 /// is seen first, and ranks take turns. A rank whose passes are emulated is idle while they last: it has seen what
 /// arrived, takes no one's turn, and begins the next one at once.
-void run_when_due(self_pointer self) {
+void run_when_due(stage_pointer self) {
   stage_actor_state& state = self->state;
   while (!state.run_next_pending && state.runner->can_run()) {
     if (const std::optional<double> moment = state.runner->wake_at()) {
@@ -148,7 +148,7 @@ void run_when_due(self_pointer self) {
 }
 
 template <class Message>
-auto accepting(self_pointer self) {
+auto accepting(stage_pointer self) {
   return on<Message>(self, [self](const Message& in) {
     TROUPE_CHECK(self->state.runner, "nobody knows of a rank before it was introduced");
     self->state.runner->accept(in);
@@ -158,7 +158,7 @@ auto accepting(self_pointer self) {
 
 } // namespace
 
-stage_actor::behavior_type stage(self_pointer self, const setup_ptr& setup, const stage_start& start,
+stage_actor::behavior_type stage(stage_pointer self, const setup_ptr& setup, const stage_start& start,
                                  const observer& watcher) {
   guard_with(self, [watcher, rank = start.rank, life = start.birth.life](const std::exception_ptr& thrown) {
     tell(watcher, rank_failed{rank, life, describe_failure(thrown, "rank " + std::to_string(rank))});

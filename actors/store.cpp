@@ -14,10 +14,10 @@ namespace troupe {
 
 namespace {
 
-using self_pointer = store_actor::stateful_pointer<store_actor_state>;
+using store_pointer = store_actor::stateful_pointer<store_actor_state>;
 
 /// A rank may go on with its part, or drop it, when its checkpoint is over.
-void answer(self_pointer self, const part_written& question) {
+void answer(store_pointer self, const part_written& question) {
   say(caf::actor_cast<caf::actor>(self->state.everyone->ranks[question.rank]),
       layer_part_taken{question.rank, question.source_incarnation, question.steps_done,
                        !self->state.collector->wants(question.steps_done)});
@@ -25,12 +25,12 @@ void answer(self_pointer self, const part_written& question) {
 
 /// The recorder first: what it is told must be in the report, which it writes when the scheduler says so.
 template <class News>
-void tell_both(self_pointer self, const News& news) {
+void tell_both(store_pointer self, const News& news) {
   post(self, self->state.everyone->recorder, news);
   post(self, self->state.everyone->scheduler, news);
 }
 
-void announce(self_pointer self, const checkpoint_news& news) {
+void announce(store_pointer self, const checkpoint_news& news) {
   if (!std::holds_alternative<std::monostate>(news))
     self->state.last_news = news;
   if (const auto* done = std::get_if<checkpoint_committed>(&news))
@@ -52,7 +52,7 @@ bool is_of_former_turn(const store_actor_state& state, const layer_part& in) {
 }
 
 /// One rank sends its layers at a time, and one layer at a time, so that never more than one is held here.
-void take(self_pointer self, const layer_part& in) {
+void take(store_pointer self, const layer_part& in) {
   if (!self->state.collector->wants(in.steps_done))
     return;
   std::deque<part_written>& turns = self->state.turns;
@@ -75,7 +75,7 @@ void take(self_pointer self, const layer_part& in) {
 }
 
 /// A rank that is dead has no turn.
-void drop_turns_of(self_pointer self, std::uint32_t rank) {
+void drop_turns_of(store_pointer self, std::uint32_t rank) {
   std::deque<part_written>& turns = self->state.turns;
   const bool was_first = !turns.empty() && turns.front().rank == rank;
   std::erase_if(turns, [&](const part_written& one) { return one.rank == rank; });
@@ -84,7 +84,7 @@ void drop_turns_of(self_pointer self, std::uint32_t rank) {
 }
 
 /// It is its worker's question whether a rank can begin to write, or to send.
-void admit(self_pointer self, const part_written& question) {
+void admit(store_pointer self, const part_written& question) {
   std::deque<part_written>& turns = self->state.turns;
   self->state.asked[question.rank] = question.source_incarnation;
   if (question.steps_done > self->state.opened_steps) {
@@ -107,12 +107,12 @@ void admit(self_pointer self, const part_written& question) {
     answer(self, question);
 }
 
-void take(self_pointer self, const part_lost& in) {
+void take(store_pointer self, const part_lost& in) {
   drop_turns_of(self, in.rank);
   announce(self, self->state.collector->lose(in.rank, in.steps_done));
 }
 
-void take(self_pointer self, const part_written& in) {
+void take(store_pointer self, const part_written& in) {
   if (!in.problem.empty())
     announce(self, self->state.collector->give_up(in.rank, in.steps_done, in.problem));
   else if (in.layers.empty())
@@ -121,14 +121,14 @@ void take(self_pointer self, const part_written& in) {
     announce(self, self->state.collector->add_part(in.rank, in.steps_done, in.layers));
 }
 
-void end_if_saved(self_pointer self, const observer& watcher) {
+void end_if_saved(store_pointer self, const observer& watcher) {
   const std::optional<run_given_up>& ending = self->state.ending;
   if (ending && (!ending->parts_follow || !self->state.collector->wants(ending->steps_done)))
     tell(watcher, failure_message{error_kind::run, ending->cause});
 }
 
 /// All ranks' snapshots, or none: then the run had not got beyond where it began.
-void save(self_pointer self, const run_given_up& in) {
+void save(store_pointer self, const run_given_up& in) {
   self->state.ending = in;
   if ((in.kept.empty() && !in.parts_follow) || !self->state.collector->wants(in.steps_done))
     return;
@@ -141,7 +141,7 @@ void save(self_pointer self, const run_given_up& in) {
 }
 
 /// Who has another worker asks anew from there.
-void drop_turns_of_moved(self_pointer self, const company& before) {
+void drop_turns_of_moved(store_pointer self, const company& before) {
   const std::vector<stage_actor>& now = self->state.everyone->ranks;
   for (std::uint32_t rank = 0; rank < now.size(); ++rank)
     if (before.ranks[rank] != now[rank])
@@ -149,7 +149,7 @@ void drop_turns_of_moved(self_pointer self, const company& before) {
 }
 
 /// A new scheduler may not have heard what its predecessor was told.
-void meet(self_pointer self, const std::shared_ptr<const company>& everyone) {
+void meet(store_pointer self, const std::shared_ptr<const company>& everyone) {
   const auto before = std::exchange(self->state.everyone, everyone);
   if (before != nullptr)
     drop_turns_of_moved(self, *before);

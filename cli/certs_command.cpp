@@ -30,7 +30,7 @@ A job has a CA of its own, and each of its hosts, the one of `troupe train` amon
 CA has signed. Only who has one may take part, and a host is only believed to be the one in its certificate: name
 hosts as --workers and --listen will, by address or by name.)";
 
-constexpr const char* examples = R"(Makes:
+constexpr const char* certs_examples = R"(Makes:
   DIR/ca.pem, DIR/ca.key   the CA. With ca.key anyone can add hosts: it stays here
   DIR/HOST/                ca.pem, node.pem and node.key of one host: copy the folder there, give it as --tls
 
@@ -71,7 +71,7 @@ void make(const certs_request& request) {
 
 void add_certs_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("certs", explanation);
-  command->footer(examples);
+  command->footer(certs_examples);
   command->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const auto request = std::make_shared<certs_request>();
   command->add_option("directory", request->directory, "where the CA is, or is to be")->type_name("DIR")->required();

@@ -27,7 +27,7 @@ struct generate_request {
   sampling how;
 };
 
-constexpr const char* examples = R"(Examples:
+constexpr const char* generate_examples = R"(Examples:
   troupe generate --checkpoint run/ --prompt "Once upon a time"
   troupe generate --checkpoint run/ --prompt "Once" --tokens 500 --temperature 0.8 --top-k 40 --seed 7
   troupe generate --checkpoint run/ --prompt "464 3290" --temperature 0     a model of uint16 tokens: ids in, ids out
@@ -95,7 +95,7 @@ void generate(const generate_request& request) {
 
 void add_generate_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("generate", "Writes text with the weights of a checkpoint.");
-  command->footer(examples);
+  command->footer(generate_examples);
   command->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const auto request = std::make_shared<generate_request>();
   command->add_option("--checkpoint", request->checkpoint, "checkpoint directory, or one generation in it")

@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* examples = R"(Examples:
+constexpr const char* inspect_examples = R"(Examples:
   troupe inspect run/                                   the newest checkpoint; every hash is checked
   troupe inspect run/step-00000100                      this one
   troupe inspect run/step-00000100/layers-0000-0002.safetensors
@@ -107,7 +107,7 @@ void inspect(const fs::path& path) {
 
 void add_inspect_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("inspect", "Shows and checks a checkpoint, a run spec or a schedule.");
-  command->footer(examples);
+  command->footer(inspect_examples);
   const auto path = std::make_shared<std::string>();
   command->add_option("path", *path, "a directory or a file")->type_name("PATH")->required();
   command->callback([path] { inspect(*path); });

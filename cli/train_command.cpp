@@ -52,7 +52,7 @@ struct train_request {
   bool quiet = false;
 };
 
-constexpr const char* examples =
+constexpr const char* train_examples =
     R"(A run is defined by its run spec. Each flag sets the field named in brackets, in order of growing
 strength: defaults (in parentheses), the spec of the checkpoint with --resume, the --config file, then
 --set and flags in the order given (of a flag given twice the last wins).
@@ -339,7 +339,7 @@ void train(const train_request& request) {
 
 void add_train_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("train", "Trains a model in a pipeline of stages.");
-  command->footer(examples);
+  command->footer(train_examples);
   const auto request = std::make_shared<train_request>();
   request->flags.add_to(*command);
   request->network.add_to(*command);

@@ -28,7 +28,7 @@ struct worker_request {
   bool end_with_parent = false;
 };
 
-constexpr const char* examples =
+constexpr const char* worker_examples =
     R"(A worker waits for a `troupe train --workers ...` that claims it, hosts the ranks that it is given, and
 waits for the next. It needs neither the data nor a run spec: both come from the coordinator. It must be the same
 build of troupe on a processor of the same kind, or its bits would differ.
@@ -81,7 +81,7 @@ void work(const worker_request& request) {
 
 void add_worker_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("worker", "Hosts ranks of runs that other processes coordinate.");
-  command->footer(examples);
+  command->footer(worker_examples);
   const auto request = std::make_shared<worker_request>();
   command
       ->add_option("--listen", request->listen, "where to wait for coordinators and other workers; port 0: a free one")

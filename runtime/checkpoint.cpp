@@ -21,10 +21,10 @@ namespace troupe {
 
 namespace {
 
+constexpr std::uint64_t largest_manifest = std::uint64_t{64} << 20;
+
 namespace fs = std::filesystem;
 
-constexpr auto kind = error_kind::checkpoint;
-constexpr std::uint64_t largest_manifest = std::uint64_t{64} << 20;
 constexpr std::size_t hash_chunk = std::size_t{1} << 20;
 
 std::string sha256_of(const fs::path& path, const regular_file& file) {
@@ -33,7 +33,7 @@ std::string sha256_of(const fs::path& path, const regular_file& file) {
   for (std::uint64_t offset = 0; offset < file.size(); offset += hash_chunk) {
     const std::uint64_t length = std::min<std::uint64_t>(file.size() - offset, hash_chunk);
     const std::span<std::byte> chunk(buffer.data(), static_cast<std::size_t>(length));
-    read_at(file, path, offset, chunk, kind);
+    read_at(file, path, offset, chunk, error_kind::checkpoint);
     digest.add(chunk);
   }
   return to_hex(digest.finish());
@@ -41,7 +41,7 @@ std::string sha256_of(const fs::path& path, const regular_file& file) {
 
 /// Throws unless the file has the size and hash that the manifest names.
 void expect_undamaged(const fs::path& path, const manifest_file& expected) {
-  const regular_file file(path, kind);
+  const regular_file file(path, error_kind::checkpoint);
   if (file.size() != expected.bytes)
     throw checkpoint_error(fmt::format("{}: found {} bytes, expected {}", path.string(), file.size(), expected.bytes));
   if (const std::string found = sha256_of(path, file); found != expected.sha256)
@@ -63,7 +63,8 @@ void expect_tensors(const fs::path& path, std::set<std::string> expected) {
 /// The manifest of a generation, all of whose files have been verified against it.
 manifest read_verified(const fs::path& generation) {
   const fs::path path = generation / manifest_name;
-  manifest content = parse_manifest(regular_file(path, kind).read_all(largest_manifest), path.string());
+  manifest content =
+      parse_manifest(regular_file(path, error_kind::checkpoint).read_all(largest_manifest), path.string());
   const auto named = parse_generation_name(generation.filename().string());
   if (named && *named != content.step)
     throw checkpoint_error(

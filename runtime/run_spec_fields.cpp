@@ -36,7 +36,7 @@ field_path find_field(const std::string& name) {
                                did_you_mean(name, field_names())));
 }
 
-[[noreturn]] void refuse(const std::string& field, const std::string& value, const std::string& expected) {
+[[noreturn]] void refuse_value(const std::string& field, const std::string& value, const std::string& expected) {
   throw spec_error(fmt::format("{}: found '{}', expected {}", field, value, expected));
 }
 
@@ -46,7 +46,7 @@ Number parse_number(const std::string& field, const std::string& text, const std
   const char* end = text.data() + text.size();
   const auto [stop, problem] = std::from_chars(text.data(), end, value);
   if (text.empty() || problem != std::errc{} || stop != end)
-    refuse(field, text, expected);
+    refuse_value(field, text, expected);
   return value;
 }
 
@@ -58,7 +58,7 @@ Number parse_whole(const std::string& field, const std::string& text) {
 
 bool parse_bool(const std::string& field, const std::string& text) {
   if (text != "true" && text != "false")
-    refuse(field, text, "true or false");
+    refuse_value(field, text, "true or false");
   return text == "true";
 }
 

@@ -25,7 +25,7 @@ using nlohmann::json;
 /// The format's own limit, as its reference implementation has it.
 constexpr std::uint64_t largest_header = 100'000'000;
 constexpr std::uint64_t length_bytes = sizeof(std::uint64_t);
-constexpr std::uint64_t most_elements = std::uint64_t{1} << 40; ///< what `shape` accepts
+constexpr std::uint64_t most_tensor_elements = std::uint64_t{1} << 40; ///< what `shape` accepts
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& message) {
   throw checkpoint_error(path.string() + ": " + message);
@@ -114,8 +114,8 @@ shape parse_shape(const fs::path& path, const std::string& name, const json& val
   std::vector<std::int64_t> extents;
   std::uint64_t elements = 1;
   for (const json& extent : value) {
-    const std::uint64_t number = extent.is_number_unsigned() ? extent.get<std::uint64_t>() : most_elements + 1;
-    if (number > most_elements || (number > 0 && elements > most_elements / number))
+    const std::uint64_t number = extent.is_number_unsigned() ? extent.get<std::uint64_t>() : most_tensor_elements + 1;
+    if (number > most_tensor_elements || (number > 0 && elements > most_tensor_elements / number))
       refuse_tensor(path, name,
                     "shape: found " + describe(value) +
                         ", expected whole extents that are not negative and at most 2^40 elements");

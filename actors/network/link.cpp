@@ -18,7 +18,7 @@ namespace troupe {
 
 namespace {
 
-using self_pointer = link_broker*;
+using link_pointer = link_broker*;
 
 /// Bytes of ours that may wait in the middleman. What is beyond stays in the writer, as tensors shared with whoever
 /// computed them: their number is bounded by the schedule's peaks.
@@ -37,7 +37,7 @@ constexpr double for_last_words = 0.05;
 /// Messages, heartbeats aside, that a peer may send before it is identified: a hello, and why it takes it back.
 constexpr std::uint32_t most_newcomer_messages = 2;
 
-void leave(self_pointer self) {
+void leave(link_pointer self) {
   cut(self, self->state.connection);
   if (self->state.setup.place)
     self->state.setup.place->give_back();
@@ -46,7 +46,7 @@ void leave(self_pointer self) {
 
 /// From nobody: CAF's brokers keep what reaches them after their end, and one that kept a message of its own would hold
 /// itself for ever.
-void tick_later(self_pointer self, double seconds) {
+void tick_later(link_pointer self, double seconds) {
   caf::delayed_anon_send(caf::actor_cast<caf::actor>(self),
                          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds)),
                          link_tick{});
@@ -54,7 +54,7 @@ void tick_later(self_pointer self, double seconds) {
 
 /// Ends the connection; the owner is told once. What is written and not yet sent, such as an alert of TLS, has
 /// a moment to leave.
-void lose(self_pointer self, const std::string& reason, error_kind kind = error_kind::run) {
+void lose(link_pointer self, const std::string& reason, error_kind kind = error_kind::run) {
   link_state& state = self->state;
   if (state.over)
     return;
@@ -70,7 +70,7 @@ void lose(self_pointer self, const std::string& reason, error_kind kind = error_
 
 /// Runs `act`; what it throws ends the connection.
 template <class Function>
-void guarded(self_pointer self, Function act) {
+void guarded(link_pointer self, Function act) {
   try {
     act();
   } catch (const error& e) {
@@ -84,7 +84,7 @@ bool can_send(const link_state& state) {
   return !state.over && (!state.tls || state.tls->established());
 }
 
-void end_if_done(self_pointer self) {
+void end_if_done(link_pointer self) {
   link_state& state = self->state;
   if (state.over || !state.closing || !state.writer->empty() || state.in_flight > 0)
     return;
@@ -93,7 +93,7 @@ void end_if_done(self_pointer self) {
   leave(self);
 }
 
-void note_written(self_pointer self, std::size_t before) {
+void note_written(link_pointer self, std::size_t before) {
   link_state& state = self->state;
   const std::size_t written = self->wr_buf(state.connection).size() - before;
   if (written == 0)
@@ -104,7 +104,7 @@ void note_written(self_pointer self, std::size_t before) {
 }
 
 /// Hands the middleman as much as its window takes.
-void pump(self_pointer self) {
+void pump(link_pointer self) {
   link_state& state = self->state;
   if (can_send(state)) {
     std::vector<char>& out = self->wr_buf(state.connection);
@@ -126,7 +126,7 @@ void pump(self_pointer self) {
   end_if_done(self);
 }
 
-void put(self_pointer self, const wire_message& message) {
+void put(link_pointer self, const wire_message& message) {
   if (self->state.over)
     return;
   self->state.writer->put(message);
@@ -140,7 +140,7 @@ void expect_few_of_newcomer(link_state& state, const wire_message& message) {
     throw protocol_error(fmt::format("a peer sent {} before it was answered, expected it to wait", name_of(message)));
 }
 
-void take(self_pointer self, wire_message&& message) {
+void take(link_pointer self, wire_message&& message) {
   link_state& state = self->state;
   expect_few_of_newcomer(state, message);
   if (std::holds_alternative<heartbeat>(message))
@@ -152,7 +152,7 @@ void take(self_pointer self, wire_message&& message) {
     state.alive->agree(); // it is in the run, too, whose timeout both have since
 }
 
-void tell_ready(self_pointer self) {
+void tell_ready(link_pointer self) {
   link_state& state = self->state;
   if (state.ready_told || !can_send(state))
     return;
@@ -161,7 +161,7 @@ void tell_ready(self_pointer self) {
 }
 
 /// Small messages are to cost no large buffer, and large ones no many reads.
-void fit_reads(self_pointer self, std::size_t got) {
+void fit_reads(link_pointer self, std::size_t got) {
   link_state& state = self->state;
   if (!state.identified)
     return;
@@ -174,7 +174,7 @@ void fit_reads(self_pointer self, std::size_t got) {
     self->configure_read(state.connection, caf::io::receive_policy::at_most(state.read_size));
 }
 
-void read(self_pointer self, const std::vector<char>& bytes) {
+void read(link_pointer self, const std::vector<char>& bytes) {
   fit_reads(self, bytes.size());
   link_state& state = self->state;
   std::span<const char> content(bytes);
@@ -191,7 +191,7 @@ void read(self_pointer self, const std::vector<char>& bytes) {
   pump(self);
 }
 
-void look(self_pointer self) {
+void look(link_pointer self) {
   link_state& state = self->state;
   const double now = state.setup.clock();
   if (state.over) {
@@ -209,7 +209,7 @@ void look(self_pointer self) {
   tick_later(self, state.alive->until_next_look(now));
 }
 
-void identify(self_pointer self, const wire_limits& limits) {
+void identify(link_pointer self, const wire_limits& limits) {
   link_state& state = self->state;
   state.identified = true; // from now on its reads may grow
   if (state.setup.place)
@@ -218,7 +218,7 @@ void identify(self_pointer self, const wire_limits& limits) {
 }
 
 template <class Message>
-auto forwarding(self_pointer self) {
+auto forwarding(link_pointer self) {
   return on<Message>(self, [self](const Message& in) { put(self, in); });
 }
 
@@ -236,7 +236,7 @@ void tune(int socket) {
     ::setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, without_pacing.data(), without_pacing.size());
 }
 
-caf::behavior start(self_pointer self, caf::io::connection_handle connection, const link_setup& setup) {
+caf::behavior start(link_pointer self, caf::io::connection_handle connection, const link_setup& setup) {
   link_state& state = self->state;
   state.setup = setup;
   state.connection = connection;
@@ -319,11 +319,11 @@ void cut(caf::io::abstract_broker* self, caf::io::connection_handle connection) 
     ::shutdown(static_cast<int>(connection.id()), SHUT_RDWR);
 }
 
-caf::behavior accepted_link(self_pointer self, caf::io::connection_handle connection, const link_setup& setup) {
+caf::behavior accepted_link(link_pointer self, caf::io::connection_handle connection, const link_setup& setup) {
   return start(self, connection, setup);
 }
 
-caf::behavior connected_link(self_pointer self, int socket, const link_setup& setup) {
+caf::behavior connected_link(link_pointer self, int socket, const link_setup& setup) {
   return start(self, self->add_scribe(socket), setup);
 }
 

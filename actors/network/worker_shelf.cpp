@@ -12,13 +12,13 @@ namespace troupe {
 
 namespace {
 
-using self_pointer = caf::stateful_actor<worker_shelf_state>*;
+using shelf_pointer = caf::stateful_actor<worker_shelf_state>*;
 
 bool matches(const snapshot_wanted& one, const rank_snapshot& kept) {
   return one.rank == kept.rank && one.steps_done == kept.steps_done;
 }
 
-void keep(self_pointer self, const std::shared_ptr<const rank_snapshot>& taken) {
+void keep(shelf_pointer self, const std::shared_ptr<const rank_snapshot>& taken) {
   worker_shelf_state& state = self->state;
   if (const std::string problem = state.shelf.put(taken); !problem.empty())
     tell(state.owner, run_warning{problem});
@@ -31,7 +31,7 @@ void keep(self_pointer self, const std::shared_ptr<const rank_snapshot>& taken) 
 }
 
 /// The rank does not need its worker for it any more, or there is no other worker.
-void tell_kept(self_pointer self, const rank_snapshot& taken) {
+void tell_kept(shelf_pointer self, const rank_snapshot& taken) {
   say(self->state.coordinator, snapshot_kept{taken.rank, taken.source_incarnation, taken.steps_done});
 }
 
@@ -42,7 +42,7 @@ void send(const caf::actor& link, const rank_snapshot& taken) {
 }
 
 /// Its replica tells the coordinator of it, who knows that this worker has it, too.
-void let_go(self_pointer self, std::uint32_t rank) {
+void let_go(shelf_pointer self, std::uint32_t rank) {
   worker_shelf_state& state = self->state;
   const auto leaving = state.leaving.extract(rank);
   if (!leaving)
@@ -54,7 +54,7 @@ void let_go(self_pointer self, std::uint32_t rank) {
 }
 
 /// A rank that died before it waited takes the same snapshot once more.
-void take(self_pointer self, const rank_snapshot& taken) {
+void take(shelf_pointer self, const rank_snapshot& taken) {
   worker_shelf_state& state = self->state;
   const auto own = std::make_shared<const rank_snapshot>(taken); // shares the tensors
   const auto before = state.leaving.find(taken.rank);
@@ -67,7 +67,7 @@ void take(self_pointer self, const rank_snapshot& taken) {
     tell_kept(self, *own);
 }
 
-void take(self_pointer self, const snapshot_part& in) {
+void take(shelf_pointer self, const snapshot_part& in) {
   rank_snapshot& so_far = self->state.arriving[in.rank];
   add_part(so_far, in);
   if (!in.last)
@@ -78,14 +78,14 @@ void take(self_pointer self, const snapshot_part& in) {
   tell_kept(self, *whole);
 }
 
-void want(self_pointer self, const snapshot_wanted& in) {
+void want(shelf_pointer self, const snapshot_wanted& in) {
   if (const auto kept = self->state.shelf.find(in.rank, in.steps_done))
     tell(self->state.owner, snapshot_here{kept});
   else
     self->state.wanted.push_back(in);
 }
 
-void save(self_pointer self, const save_snapshot& in) {
+void save(shelf_pointer self, const save_snapshot& in) {
   const auto kept = self->state.shelf.find(in.rank, in.steps_done);
   if (kept == nullptr) {
     say(self->state.coordinator,
@@ -101,7 +101,7 @@ void save(self_pointer self, const save_snapshot& in) {
 
 } // namespace
 
-caf::behavior worker_shelf(self_pointer self, const caf::actor& coordinator, const caf::actor& owner,
+caf::behavior worker_shelf(shelf_pointer self, const caf::actor& coordinator, const caf::actor& owner,
                            const snapshot_shelf& held, const setup_ptr& setup, const observer& watcher) {
   guard(self, watcher, "the worker's shelf");
   self->state.shelf = held;

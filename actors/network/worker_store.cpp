@@ -14,9 +14,9 @@ namespace troupe {
 
 namespace {
 
-using self_pointer = store_actor::stateful_pointer<worker_store_state>;
+using worker_store_pointer = store_actor::stateful_pointer<worker_store_state>;
 
-void add(self_pointer self, const rank_snapshot& in) {
+void add(worker_store_pointer self, const rank_snapshot& in) {
   if (in.layers.empty()) // a rank that holds second copies alone is not waited for
     return;
   // What a former life of the rank has sent of it so far comes once more.
@@ -50,7 +50,7 @@ void write_part(const caf::actor& coordinator, const run_setup& setup, const ran
 }
 
 /// A snapshot's turn has come, or, through the coordinator, that of its next layer; or it is not wanted any more.
-void go_on(self_pointer self, const run_setup& setup, const layer_part_taken& go) {
+void go_on(worker_store_pointer self, const run_setup& setup, const layer_part_taken& go) {
   worker_store_state& state = self->state;
   const auto found = std::ranges::find_if(state.unwritten, [&](const worker_store_state::waiting& one) {
     return one.snapshot.rank == go.rank && one.snapshot.source_incarnation == go.life &&
@@ -67,7 +67,7 @@ void go_on(self_pointer self, const run_setup& setup, const layer_part_taken& go
 
 } // namespace
 
-store_actor::behavior_type worker_store(self_pointer self, const setup_ptr& setup, checkpoint_route route,
+store_actor::behavior_type worker_store(worker_store_pointer self, const setup_ptr& setup, checkpoint_route route,
                                         const caf::actor& coordinator, const observer& watcher) {
   guard(self, watcher, "the worker's store");
   self->state.route = route;

@@ -22,7 +22,7 @@ namespace {
 using piece = std::span<const std::byte>;
 
 /// What is checked and copied in one go, so that it is still in the cache for the second of the two.
-constexpr std::size_t strip = 64 << 10;
+constexpr std::size_t checked_at_once = 64 << 10;
 
 /// A message of which the first frame's head has come.
 struct open_message {
@@ -188,7 +188,7 @@ void frame_reader::state::shrink_pool() {
 }
 
 void frame_reader::state::read_payload(piece& bytes) {
-  const piece taken = bytes.first(std::min({bytes.size(), std::size_t{payload_left}, strip}));
+  const piece taken = bytes.first(std::min({bytes.size(), std::size_t{payload_left}, checked_at_once}));
   payload_crc = crc32c(taken, payload_crc);
   open_message& message = *lane->message;
   if (message.frame)

@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint64_t operations = 4;
 constexpr std::size_t longest_schedule_name = 4096; ///< which may be a path
 
-[[noreturn]] void refuse(const std::string& message) {
+[[noreturn]] void refuse_plan(const std::string& message) {
   throw protocol_error("assignment: " + message);
 }
 
@@ -38,8 +38,8 @@ std::vector<std::vector<std::uint32_t>> to_vectors(const google::protobuf::Repea
 
 schedule to_schedule(const proto::Plan& from) {
   if (from.name().size() > longest_schedule_name)
-    refuse(fmt::format("found a schedule's name of {} bytes, expected at most {}", from.name().size(),
-                       longest_schedule_name));
+    refuse_plan(fmt::format("found a schedule's name of {} bytes, expected at most {}", from.name().size(),
+                            longest_schedule_name));
   schedule order;
   order.name = from.name();
   order.ranks = from.ranks();
@@ -59,30 +59,30 @@ schedule_facts check(const schedule& order) {
   try {
     return check_schedule(order);
   } catch (const spec_error& failure) {
-    refuse(failure.what());
+    refuse_plan(failure.what());
   }
 }
 
 /// Peaks bound what may wait for a rank, so lower ones than the schedule's own would have it refuse what is due.
 void raise(std::vector<std::uint32_t>& peaks, const proto_numbers& sent, const char* of) {
   if (static_cast<std::size_t>(sent.size()) != peaks.size())
-    refuse(fmt::format("found {} peaks, expected {}, one a {}", sent.size(), peaks.size(), of));
+    refuse_plan(fmt::format("found {} peaks, expected {}, one a {}", sent.size(), peaks.size(), of));
   for (std::size_t i = 0; i < peaks.size(); ++i) {
     const std::uint32_t peak = sent[static_cast<int>(i)];
     if (peak < peaks[i])
-      refuse(fmt::format("found a peak of {} on {} {}, expected at least {}", peak, of, i, peaks[i]));
+      refuse_plan(fmt::format("found a peak of {} on {} {}, expected at least {}", peak, of, i, peaks[i]));
     peaks[i] = peak;
   }
 }
 
 std::vector<layer_range> to_ranges(const proto_numbers& layers, std::uint32_t stages) {
   if (static_cast<std::size_t>(layers.size()) != stages)
-    refuse(fmt::format("found layers of {} stages, expected those of {}", layers.size(), stages));
+    refuse_plan(fmt::format("found layers of {} stages, expected those of {}", layers.size(), stages));
   std::vector<layer_range> ranges;
   std::int64_t first = 0;
   for (const std::uint32_t count : layers) {
     if (count == 0)
-      refuse(fmt::format("found no layers on stage {}, expected at least one", ranges.size()));
+      refuse_plan(fmt::format("found no layers on stage {}, expected at least one", ranges.size()));
     ranges.push_back({first, first + count});
     first += count;
   }
@@ -155,8 +155,8 @@ plan from_message(const proto::Plan& message) {
   raise(result.facts.peak_by_rank, message.peak_by_rank(), "rank");
   result.gradient_groups = message.gradient_groups();
   if (result.gradient_groups == 0 || result.order.microbatches % result.gradient_groups != 0)
-    refuse(fmt::format("found {} groups of gradients, expected a number that divides {} microbatches",
-                       result.gradient_groups, result.order.microbatches));
+    refuse_plan(fmt::format("found {} groups of gradients, expected a number that divides {} microbatches",
+                            result.gradient_groups, result.order.microbatches));
   result.stages = to_ranges(message.layers(), result.order.stages());
   result.notes.bookkeeping = message.bookkeeping();
   return result;

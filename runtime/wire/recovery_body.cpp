@@ -12,7 +12,7 @@ namespace {
 
 using body_kind = proto::MessageBody;
 
-[[noreturn]] void refuse(const std::string& message) {
+[[noreturn]] void refuse_recovery(const std::string& message) {
   throw protocol_error("placement: " + message);
 }
 
@@ -25,7 +25,7 @@ incarnation life_in(std::uint32_t found) {
 /// Every rank lives in one place.
 std::vector<worker_place> places_in(const proto::Placement& from, std::uint32_t ranks) {
   if (static_cast<std::uint32_t>(from.workers().size()) > most_workers)
-    refuse(fmt::format("found {} workers, expected at most {}", from.workers().size(), most_workers));
+    refuse_recovery(fmt::format("found {} workers, expected at most {}", from.workers().size(), most_workers));
   std::vector<worker_place> places;
   std::vector<bool> placed(ranks, false);
   for (const proto::WorkerPlace& one : from.workers()) {
@@ -34,7 +34,7 @@ std::vector<worker_place> places_in(const proto::Placement& from, std::uint32_t 
     place.standing = choice_in(one.standing(), worker_standing::gone, "standing of a worker");
     for (const std::uint32_t rank : one.ranks()) {
       if (rank >= ranks || placed[rank])
-        refuse(
+        refuse_recovery(
             fmt::format("found rank {} on worker {}, expected each of {} ranks once", rank, places.size() - 1, ranks));
       placed[rank] = true;
       place.ranks.push_back(rank);
@@ -42,7 +42,7 @@ std::vector<worker_place> places_in(const proto::Placement& from, std::uint32_t 
   }
   const auto homeless = std::ranges::find(placed, false);
   if (homeless != placed.end())
-    refuse(fmt::format("found no worker for rank {}, expected one", homeless - placed.begin()));
+    refuse_recovery(fmt::format("found no worker for rank {}, expected one", homeless - placed.begin()));
   return places;
 }
 
@@ -108,12 +108,12 @@ void fill(const placement& from, proto::Placement& to) {
 placement to_placement(const proto::Placement& from, std::uint32_t most_ranks) {
   const auto ranks = static_cast<std::uint32_t>(from.ranks().size());
   if (ranks > most_ranks)
-    refuse(fmt::format("found the lives of {} ranks, expected those of at most {}", ranks, most_ranks));
+    refuse_recovery(fmt::format("found the lives of {} ranks, expected those of at most {}", ranks, most_ranks));
   placement to{.version = from.version(), .workers = places_in(from, ranks), .ranks = {}};
   for (const proto::RankCare& one : from.ranks()) {
     if (one.replica() >= to.workers.size())
-      refuse(fmt::format("found worker {} as keeper of snapshots, expected one below {}", one.replica(),
-                         to.workers.size()));
+      refuse_recovery(fmt::format("found worker {} as keeper of snapshots, expected one below {}", one.replica(),
+                                  to.workers.size()));
     to.ranks.push_back({life_in(one.life()), one.replica()});
   }
   return to;

@@ -37,7 +37,7 @@ run_spec saved_spec(const fs::path& directory) {
   return spec;
 }
 
-run_report reference_of(run_spec spec) {
+run_report unsaved_reference(run_spec spec) {
   spec.checkpoint = {};
   return run_reference(spec, made_up_data(spec), {});
 }
@@ -78,7 +78,7 @@ TEST_CASE("whichever act of any checkpoint fails, the run ends with the referenc
   const scratch_directory scratch(place_in_memory());
   const run_spec spec = saved_spec(scratch / "ckpt");
   const made_up_data data(spec);
-  const run_report reference = reference_of(spec);
+  const run_report reference = unsaved_reference(spec);
   const std::size_t acts = acts_of(spec);
   std::set<std::uint64_t> failed;
   std::uint64_t seed = 0;
@@ -102,7 +102,7 @@ TEST_CASE("whichever act of any checkpoint fails, the run ends with the referenc
 TEST_CASE("a run on real threads goes on when one checkpoint fails, or two, or all, and says which", "[actors]") {
   const scratch_directory scratch(place_in_memory());
   const run_spec spec = saved_spec(scratch / "ckpt");
-  const run_report reference = reference_of(spec);
+  const run_report reference = unsaved_reference(spec);
   const std::size_t acts = acts_of(spec) / 4;
   for (const std::size_t failures : {std::size_t{1}, std::size_t{2}, never}) { // the second is the next one's first act
     fs::remove_all(spec.checkpoint.directory);

@@ -25,16 +25,6 @@ using namespace troupe::test;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 
-namespace {
-
-std::uint64_t events_of(const run_spec& spec, const data_source& data, std::uint64_t seed) {
-  unruly_run run(spec, data, {}, seed);
-  run.play();
-  return run.events();
-}
-
-} // namespace
-
 TEST_CASE("a rank that dies at any event of the run leaves the bits as they are, and the others compute nothing twice",
           "[actors][restart]") {
   for (const std::string schedule : {"1f1b", "zb-h1", "pipedream"}) {

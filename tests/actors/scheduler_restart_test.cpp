@@ -30,12 +30,6 @@ struct told_steps {
   }
 };
 
-std::uint64_t events_of(const run_spec& spec, const data_source& data, std::uint64_t seed) {
-  unruly_run run(spec, data, {}, seed);
-  run.play();
-  return run.events();
-}
-
 } // namespace
 
 TEST_CASE(

@@ -24,7 +24,7 @@ namespace {
 
 using arguments = std::vector<std::string>;
 
-json report_of(const scratch_directory& scratch, const arguments& flags) {
+json report_of_command(const scratch_directory& scratch, const arguments& flags) {
   const std::string path = (scratch / "report.json").string();
   const program_result result = run_program(arguments{"train", "--quiet", "--report", path} + flags);
   INFO(result.err);
@@ -46,14 +46,15 @@ TEST_CASE(
   for (const std::string via : {"shared", "coordinator"}) {
     INFO(via);
     const scratch_directory scratch;
-    const json whole = report_of(scratch, run_of(scratch) + arguments{"--steps", "4", "--schedule", "reference"});
-    report_of(scratch,
-              run_of(scratch) + arguments{"--steps", "2", "--stages", "4", "--spawn", "2", "--checkpoint",
-                                          scratch.path("saved"), "--checkpoint-every", "1", "--checkpoint-via", via});
+    const json whole =
+        report_of_command(scratch, run_of(scratch) + arguments{"--steps", "4", "--schedule", "reference"});
+    report_of_command(scratch, run_of(scratch) + arguments{"--steps", "2", "--stages", "4", "--spawn", "2",
+                                                           "--checkpoint", scratch.path("saved"), "--checkpoint-every",
+                                                           "1", "--checkpoint-via", via});
     CHECK(std::filesystem::exists(scratch / "saved" / "step-00000001"));
     CHECK(run_program({"inspect", scratch.path("saved")}).exit_code == 0);
-    const json resumed = report_of(scratch, {"--resume", scratch.path("saved"), "--steps", "4", "--stages", "3",
-                                             "--spawn", "3", "--schedule", "zb-h1", "--checkpoint-via", via});
+    const json resumed = report_of_command(scratch, {"--resume", scratch.path("saved"), "--steps", "4", "--stages", "3",
+                                                     "--spawn", "3", "--schedule", "zb-h1", "--checkpoint-via", via});
     CHECK(resumed["weights_sha256"] == whole["weights_sha256"]);
     CHECK(resumed["optimizer_sha256"] == whole["optimizer_sha256"]);
     CHECK(std::filesystem::exists(scratch / "saved" / "step-00000004"));
@@ -65,10 +66,10 @@ TEST_CASE("a worker whose rank holds second copies alone has nothing to write or
   write_bytes(scratch / "replicas.csv", "0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n0F2,0F3,0B2,0B3\n1F2,1B2,1F3,1B3\n");
   for (const std::string via : {"shared", "coordinator"}) {
     INFO(via);
-    report_of(scratch,
-              run_of(scratch) + arguments{"--microbatches", "4", "--gradient-groups", "2", "--stages", "4",
-                                          "--schedule", scratch.path("replicas.csv"), "--spawn", "4", "--checkpoint",
-                                          scratch.path(via), "--checkpoint-every", "1", "--checkpoint-via", via});
+    report_of_command(scratch, run_of(scratch) + arguments{"--microbatches", "4", "--gradient-groups", "2", "--stages",
+                                                           "4", "--schedule", scratch.path("replicas.csv"), "--spawn",
+                                                           "4", "--checkpoint", scratch.path(via), "--checkpoint-every",
+                                                           "1", "--checkpoint-via", via});
     CHECK(std::filesystem::exists(scratch / via / "step-00000004"));
   }
 }

@@ -4,6 +4,7 @@
 #include "runtime/schedule/csv.hpp"
 #include "runtime/schedule/simulate.hpp"
 #include "tests/support/error_text.hpp"
+#include "tests/support/refused_schedule.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -20,10 +21,6 @@ namespace {
 
 schedule make(const std::string& name, std::uint32_t ranks, std::uint32_t microbatches) {
   return generate_schedule({.name = name, .ranks = ranks, .microbatches = microbatches});
-}
-
-std::string refusal_of(const schedule& plan) {
-  return error_text<spec_error>([&] { check_schedule(plan); });
 }
 
 /// By microbatch of the joined list: how many backward passes the rank has run before its forward pass.
@@ -143,12 +140,13 @@ TEST_CASE("weights that a microbatch needs before they exist are refused with ra
           "[schedule]") {
   schedule plan = make("pipedream", 3, 4);
   plan.asynchronous->lag[1] = 0;
-  CHECK(refusal_of(plan) == "schedule 'pipedream': rank 1 runs 1F1 (of all steps), which needs the weights after 1 "
-                            "updates, found 0 done by then");
+  CHECK(check_error(plan) == "schedule 'pipedream': rank 1 runs 1F1 (of all steps), which needs the weights after 1 "
+                             "updates, found 0 done by then");
   plan = make("pipedream-2bw", 3, 4);
   plan.asynchronous->lag.assign(3, 1);
-  CHECK(refusal_of(plan) == "schedule 'pipedream-2bw': rank 0 runs 0F5 (of all steps), which needs the weights after 1 "
-                            "updates, found 0 done by then");
+  CHECK(check_error(plan) ==
+        "schedule 'pipedream-2bw': rank 0 runs 0F5 (of all steps), which needs the weights after 1 "
+        "updates, found 0 done by then");
 }
 
 TEST_CASE("gradients out of order are refused where updates cannot wait", "[schedule]") {
@@ -156,7 +154,7 @@ TEST_CASE("gradients out of order are refused where updates cannot wait", "[sche
   for (action& one : plan.actions[0]) // 0 1 2 becomes 1 0 2
     one.microbatch = one.microbatch == 2 ? 2 : 1 - one.microbatch;
   plan.asynchronous->lag = {1};
-  CHECK(refusal_of(plan) ==
+  CHECK(check_error(plan) ==
         "schedule 'pipedream': rank 0 runs 0B1 (of all steps), expected microbatch 0 to be the next "
         "whose gradient is added, as updates cannot wait");
 }
@@ -166,7 +164,7 @@ TEST_CASE("an asynchronous rule that does not fit its lists is refused", "[sched
   const auto with = [&](const std::function<void(asynchrony&)>& change) {
     schedule changed = plan;
     change(*changed.asynchronous);
-    return refusal_of(changed);
+    return check_error(changed);
   };
   CHECK(with([](asynchrony& rule) { rule.lag.pop_back(); }) ==
         "schedule 'pipedream': lag: found 2 numbers, expected 3");
@@ -182,7 +180,7 @@ TEST_CASE("an asynchronous rule that does not fit its lists is refused", "[sched
   std::vector<action>& only = plan.actions[0]; // F0 B0 F1 B1 F2 B2 becomes F0 F1 B0 B1 F2 B2
   std::swap(only[1], only[2]);
   plan.asynchronous->ahead[0] = 2;
-  CHECK(refusal_of(plan) == "schedule 'pipedream': rank 0 has 0F2 among its last 2 actions, expected backward passes");
+  CHECK(check_error(plan) == "schedule 'pipedream': rank 0 has 0F2 among its last 2 actions, expected backward passes");
 }
 
 TEST_CASE("an asynchronous schedule keeps its rule in a CSV file", "[schedule]") {

@@ -5,6 +5,7 @@
 #include "runtime/schedule/draw.hpp"
 #include "runtime/schedule/json.hpp"
 #include "runtime/schedule/simulate.hpp"
+#include "tests/support/refused_schedule.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -13,22 +14,9 @@
 #include <string>
 
 using namespace troupe;
+using namespace troupe::test;
 
 namespace {
-
-template <class Build>
-std::string refusal_of(const Build& build) {
-  try {
-    build();
-  } catch (const spec_error& refused) {
-    return refused.what();
-  }
-  return "";
-}
-
-std::string refusal_of(const schedule_request& wanted) {
-  return refusal_of([&] { generate_schedule(wanted); });
-}
 
 /// Idle time of the slowest rank; each rank has as many passes of each kind as the step has microbatches.
 double bubble_of(const schedule& plan, const stage_cost& cost) {
@@ -119,7 +107,7 @@ TEST_CASE("two copies survive their CSV form") {
 
 TEST_CASE("rows that are not two whole copies are read as one and refused as such") {
   const auto refusal = [](const std::string& text) {
-    return refusal_of([&] { check_schedule(parse_csv(text, "x.csv")); });
+    return error_text<spec_error>([&] { check_schedule(parse_csv(text, "x.csv")); });
   };
   CHECK(refusal("0F0,0B0,1F1,1B1\n1F0,1B0,0F1,0B1\n").empty());
   // Stage 0 in both rows, stage 1 in one; then halves that are not contiguous; then an odd number of microbatches.
@@ -135,33 +123,32 @@ TEST_CASE("rows that are not two whole copies are read as one and refused as suc
 
 TEST_CASE("each copy must be complete, on its own ranks, with stages apart from the other copy's") {
   const schedule good = parse_csv("0F0,1F1,1B1,0B0\n0F1,1F0,1B0,0B1\n", "hand");
-  const auto refusal = [](const schedule& plan) { return refusal_of([&] { check_schedule(plan); }); };
-  CHECK(refusal(good).empty());
+  CHECK(check_error(good).empty());
   schedule lacking = good;
   lacking.actions[0].erase(lacking.actions[0].begin() + 2);
-  CHECK(refusal(lacking) ==
+  CHECK(check_error(lacking) ==
         "schedule 'hand': rank 0 lacks 1B1, expected F and (B, or I and W) for each of microbatches 1 to 1");
   schedule moved = good;
   std::swap(moved.actions[0][1], moved.actions[1][1]);
-  CHECK(refusal(moved) == "schedule 'hand': rank 0 runs 1F0, expected it on rank 1, which has stage 1 of copy 0");
+  CHECK(check_error(moved) == "schedule 'hand': rank 0 runs 1F0, expected it on rank 1, which has stage 1 of copy 0");
   schedule waiting = good;
   std::swap(waiting.actions[0][1], waiting.actions[0][2]);
-  CHECK(refusal(waiting) == "schedule 'hand': rank 0 waits at 1B1 for 1F1, which comes later in its own list");
+  CHECK(check_error(waiting) == "schedule 'hand': rank 0 waits at 1B1 for 1F1, which comes later in its own list");
   schedule crossed = good;
   std::swap(crossed.actions[0][0], crossed.actions[0][1]);
   std::swap(crossed.actions[1][0], crossed.actions[1][1]);
-  CHECK(refusal(crossed) == "schedule 'hand': rank 0 waits at 1F1 for 0F1, which rank 1 has behind 1F0; "
-                            "rank 1 waits at 1F0 for 0F0, which rank 0 has behind 1F1");
+  CHECK(check_error(crossed) == "schedule 'hand': rank 0 waits at 1F1 for 0F1, which rank 1 has behind 1F0; "
+                                "rank 1 waits at 1F0 for 0F0, which rank 0 has behind 1F1");
   schedule together = good;
   together.placements[1] = {0, 1};
-  CHECK(refusal(together) == "schedule 'hand': found both copies of stage 0 on rank 0, expected them on two ranks");
+  CHECK(check_error(together) == "schedule 'hand': found both copies of stage 0 on rank 0, expected them on two ranks");
   schedule odd = good;
   odd.microbatches = 3;
-  CHECK(refusal(odd) == "schedule 'hand': found 2 copies, 2 and 2 stages, and 3 microbatches, expected at most 2 "
-                        "copies of as many stages, and an even number of microbatches");
+  CHECK(check_error(odd) == "schedule 'hand': found 2 copies, 2 and 2 stages, and 3 microbatches, expected at most 2 "
+                            "copies of as many stages, and an even number of microbatches");
   odd = good;
   odd.placements.push_back({0, 1});
-  CHECK(refusal(odd).find("found 3 copies") != std::string::npos);
+  CHECK(check_error(odd).find("found 3 copies") != std::string::npos);
 }
 
 TEST_CASE("a copy that adds its gradients out of order is not canonical, whatever the other one does") {

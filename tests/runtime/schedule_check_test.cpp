@@ -1,6 +1,7 @@
 #include "model/error.hpp"
 #include "runtime/schedule/check.hpp"
 #include "tests/support/random_schedule.hpp"
+#include "tests/support/refused_schedule.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -10,6 +11,7 @@
 #include <utility>
 
 using namespace troupe;
+using namespace troupe::test;
 
 namespace {
 
@@ -37,15 +39,6 @@ std::vector<action> good_first() {
 
 std::vector<action> good_second() {
   return list({"1F0", "1B0", "1F1", "1B1"});
-}
-
-std::string refusal_of(const schedule& plan) {
-  try {
-    check_schedule(plan);
-  } catch (const spec_error& refused) {
-    return refused.what();
-  }
-  return "";
 }
 
 /// Whether all lists run to their end, found by trying every rank again and again.
@@ -96,12 +89,12 @@ TEST_CASE("overlapped pairs that no rank could overlap are refused") {
   plan.placements = {{0, 0}};
   plan.actions = {list({"0F0", "1F0", "1B0", "0F1", "1F1", "0B0", "1I1", "0B1", "1W1"})};
   plan.overlapped = {{4}};
-  CHECK(refusal_of(plan).empty());
+  CHECK(check_error(plan).empty());
   plan.overlapped = {{4}, {}};
-  CHECK(refusal_of(plan) == "schedule 'hand': found 2 lists of overlapped pairs, expected none or 1, one a rank");
+  CHECK(check_error(plan) == "schedule 'hand': found 2 lists of overlapped pairs, expected none or 1, one a rank");
   const auto refused_at = [&](std::vector<std::uint32_t> places) {
     plan.overlapped = {std::move(places)};
-    return refusal_of(plan);
+    return check_error(plan);
   };
   const std::string expected = ", expected F of one stage and I or B of another";
   CHECK(refused_at({1}) == "schedule 'hand': rank 0 overlaps 1F0 and 1B0" + expected);
@@ -122,55 +115,55 @@ TEST_CASE("a schedule that adds weight gradients out of order runs but is not ca
 
 TEST_CASE("a missing action is named") {
   const std::string expected = ", expected F and (B, or I and W) for each of 2 microbatches";
-  CHECK(refusal_of(two_ranks(list({"0F0", "0B0", "0B1"}), good_second())) ==
+  CHECK(check_error(two_ranks(list({"0F0", "0B0", "0B1"}), good_second())) ==
         "schedule 'hand': rank 0 lacks 0F1" + expected);
-  CHECK(refusal_of(two_ranks(good_first(), list({"1F0", "1F1", "1B1"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1F0", "1F1", "1B1"}))) ==
         "schedule 'hand': rank 1 lacks 1B0" + expected);
-  CHECK(refusal_of(two_ranks(good_first(), list({"1F0", "1I0", "1F1", "1B1"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1F0", "1I0", "1F1", "1B1"}))) ==
         "schedule 'hand': rank 1 lacks 1W0" + expected);
-  CHECK(refusal_of(two_ranks(good_first(), list({"1F0", "1W0", "1F1", "1B1"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1F0", "1W0", "1F1", "1B1"}))) ==
         "schedule 'hand': rank 1 lacks 1I0" + expected);
-  CHECK(refusal_of(two_ranks({}, good_second())) == "schedule 'hand': rank 0 lacks 0F0" + expected);
+  CHECK(check_error(two_ranks({}, good_second())) == "schedule 'hand': rank 0 lacks 0F0" + expected);
 }
 
 TEST_CASE("an action that runs twice is named") {
-  CHECK(refusal_of(two_ranks(list({"0F0", "0F1", "0B0", "0F1", "0B1"}), good_second())) ==
+  CHECK(check_error(two_ranks(list({"0F0", "0F1", "0B0", "0F1", "0B1"}), good_second())) ==
         "schedule 'hand': rank 0 runs 0F1 twice, expected once");
-  CHECK(refusal_of(two_ranks(good_first(), list({"1F0", "1I0", "1W0", "1W0", "1F1", "1B1"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1F0", "1I0", "1W0", "1W0", "1F1", "1B1"}))) ==
         "schedule 'hand': rank 1 runs 1W0 twice, expected once");
 }
 
 TEST_CASE("B together with I or W of the same microbatch is refused") {
-  CHECK(refusal_of(two_ranks(good_first(), list({"1F0", "1I0", "1B0", "1F1", "1B1"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1F0", "1I0", "1B0", "1F1", "1B1"}))) ==
         "schedule 'hand': rank 1 runs both 1B0 and 1I0, expected either B, or I and W");
-  CHECK(refusal_of(two_ranks(good_first(), list({"1F0", "1B0", "1W0", "1F1", "1B1"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1F0", "1B0", "1W0", "1F1", "1B1"}))) ==
         "schedule 'hand': rank 1 runs both 1B0 and 1W0, expected either B, or I and W");
 }
 
 TEST_CASE("an action on another rank than its stage's is refused") {
-  CHECK(refusal_of(two_ranks(list({"0F0", "0F1", "1B0", "0B1"}), good_second())) ==
+  CHECK(check_error(two_ranks(list({"0F0", "0F1", "1B0", "0B1"}), good_second())) ==
         "schedule 'hand': rank 0 runs 1B0, expected it on rank 1, which has stage 1");
 }
 
 TEST_CASE("an unknown stage or microbatch is refused") {
-  CHECK(refusal_of(two_ranks(good_first(), list({"1F0", "2F0"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1F0", "2F0"}))) ==
         "schedule 'hand': rank 1 runs 2F0, expected a stage below 2");
-  CHECK(refusal_of(two_ranks(good_first(), list({"1F0", "1F2"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1F0", "1F2"}))) ==
         "schedule 'hand': rank 1 runs 1F2, expected a microbatch below 2");
 }
 
 TEST_CASE("a backward pass before its forward pass is refused") {
-  CHECK(refusal_of(two_ranks(good_first(), list({"1B0", "1F0", "1F1", "1B1"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1B0", "1F0", "1F1", "1B1"}))) ==
         "schedule 'hand': rank 1 waits at 1B0 for 1F0, which comes later in its own list");
 }
 
 TEST_CASE("W before I is refused") {
-  CHECK(refusal_of(two_ranks(good_first(), list({"1F0", "1W0", "1I0", "1F1", "1B1"}))) ==
+  CHECK(check_error(two_ranks(good_first(), list({"1F0", "1W0", "1I0", "1F1", "1B1"}))) ==
         "schedule 'hand': rank 1 waits at 1W0 for 1I0, which comes later in its own list");
 }
 
 TEST_CASE("ranks that wait for each other in a circle are named, each with its need") {
-  CHECK(refusal_of(two_ranks(list({"0F0", "0B0", "0F1", "0B1"}), list({"1F0", "1F1", "1B0", "1B1"}))) ==
+  CHECK(check_error(two_ranks(list({"0F0", "0B0", "0F1", "0B1"}), list({"1F0", "1F1", "1B0", "1B1"}))) ==
         "schedule 'hand': rank 0 waits at 0B0 for 1B0, which rank 1 has behind 1F1; "
         "rank 1 waits at 1F1 for 0F1, which rank 0 has behind 0B0");
 }
@@ -182,7 +175,7 @@ TEST_CASE("the circle is named, not a rank that just waits for it") {
   plan.microbatches = 1;
   plan.placements = {{0, 1, 2}};
   plan.actions = {list({"0F0", "0B0"}), list({"1F0", "1B0"}), list({"2B0", "2F0"})};
-  CHECK(refusal_of(plan) == "schedule 'hand': rank 2 waits at 2B0 for 2F0, which comes later in its own list");
+  CHECK(check_error(plan) == "schedule 'hand': rank 2 waits at 2B0 for 2F0, which comes later in its own list");
 }
 
 TEST_CASE("a long circle is named by its first four ranks") {
@@ -197,30 +190,31 @@ TEST_CASE("a long circle is named by its first four ranks") {
                             {rank, operation::forward, 0},
                             {rank + 6, operation::backward, 0},
                             {rank, operation::backward, 0}});
-  CHECK(refusal_of(plan) == "schedule 'hand': rank 0 waits at 6F0 for 5F0, which rank 5 has behind 11F0; "
-                            "rank 5 waits at 11F0 for 10F0, where rank 4 waits; "
-                            "rank 4 waits at 10F0 for 9F0, where rank 3 waits; "
-                            "rank 3 waits at 9F0 for 8F0, where rank 2 waits; and 2 more ranks in a circle");
+  CHECK(check_error(plan) == "schedule 'hand': rank 0 waits at 6F0 for 5F0, which rank 5 has behind 11F0; "
+                             "rank 5 waits at 11F0 for 10F0, where rank 4 waits; "
+                             "rank 4 waits at 10F0 for 9F0, where rank 3 waits; "
+                             "rank 3 waits at 9F0 for 8F0, where rank 2 waits; and 2 more ranks in a circle");
 }
 
 TEST_CASE("sizes that make no sense are refused") {
   schedule plan = two_ranks(good_first(), good_second());
   plan.microbatches = 0;
-  CHECK(refusal_of(plan) == "schedule 'hand': found 2 ranks, 2 stages and 0 microbatches, expected at least 1 of each");
+  CHECK(check_error(plan) ==
+        "schedule 'hand': found 2 ranks, 2 stages and 0 microbatches, expected at least 1 of each");
   plan = two_ranks(good_first(), good_second());
   plan.ranks = 3;
-  CHECK(refusal_of(plan) == "schedule 'hand': found 2 lists of actions, expected 3, one a rank");
+  CHECK(check_error(plan) == "schedule 'hand': found 2 lists of actions, expected 3, one a rank");
   plan.actions.emplace_back();
-  CHECK(refusal_of(plan) == "schedule 'hand': rank 2 has no stage, expected at least one");
+  CHECK(check_error(plan) == "schedule 'hand': rank 2 has no stage, expected at least one");
   plan = two_ranks(good_first(), good_second());
   plan.placements = {{0, 2}};
-  CHECK(refusal_of(plan) == "schedule 'hand': found stage 1 on rank 2, expected a rank below 2");
+  CHECK(check_error(plan) == "schedule 'hand': found stage 1 on rank 2, expected a rank below 2");
 }
 
 TEST_CASE("a claim of four billion microbatches costs no memory to refuse") {
   schedule plan = two_ranks(good_first(), good_second());
   plan.microbatches = 4294967295;
-  CHECK(refusal_of(plan) ==
+  CHECK(check_error(plan) ==
         "schedule 'hand': rank 0 lacks 0F2, expected F and (B, or I and W) for each of 4294967295 microbatches");
 }
 
@@ -229,11 +223,11 @@ TEST_CASE("the checker accepts just the orders that run to their end") {
   int refused = 0;
   for (int round = 0; round < 2000; ++round) {
     schedule plan = test::random_schedule(random);
-    REQUIRE(refusal_of(plan) == "");
+    REQUIRE(check_error(plan) == "");
     std::vector<action>& changed = plan.actions[test::pick(random, 0, plan.ranks - 1)];
     const auto last = static_cast<std::uint32_t>(changed.size() - 1);
     std::swap(changed[test::pick(random, 0, last)], changed[test::pick(random, 0, last)]);
-    const bool accepted = refusal_of(plan).empty();
+    const bool accepted = check_error(plan).empty();
     REQUIRE(accepted == runs_through(plan));
     refused += accepted ? 0 : 1;
   }
@@ -250,15 +244,15 @@ TEST_CASE("any action lost, doubled or moved to another rank is refused") {
     const std::uint32_t place = test::pick(random, 0, last);
     schedule lost = good;
     lost.actions[rank].erase(lost.actions[rank].begin() + place);
-    CHECK(refusal_of(lost).find("lacks " + to_string({good.actions[rank][place].stage, good.actions[rank][place].op,
-                                                      good.actions[rank][place].microbatch})) != std::string::npos);
+    CHECK(check_error(lost).find("lacks " + to_string({good.actions[rank][place].stage, good.actions[rank][place].op,
+                                                       good.actions[rank][place].microbatch})) != std::string::npos);
     schedule doubled = good;
     doubled.actions[rank].push_back(good.actions[rank][place]);
-    CHECK(refusal_of(doubled).find("twice") != std::string::npos);
+    CHECK(check_error(doubled).find("twice") != std::string::npos);
     if (good.ranks > 1) {
       schedule moved = lost;
       moved.actions[(rank + 1) % good.ranks].push_back(good.actions[rank][place]);
-      CHECK(refusal_of(moved).find("expected it on rank") != std::string::npos);
+      CHECK(check_error(moved).find("expected it on rank") != std::string::npos);
     }
   }
 }

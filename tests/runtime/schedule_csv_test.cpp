@@ -15,7 +15,7 @@ using namespace troupe;
 
 namespace {
 
-std::string refusal_of(const std::string& text) {
+std::string csv_refusal(const std::string& text) {
   try {
     parse_csv(text, "x.csv");
   } catch (const spec_error& refused) {
@@ -54,13 +54,13 @@ TEST_CASE("empty cells, blanks, CRLF and a missing last newline are read over") 
 }
 
 TEST_CASE("a cell that is no action is named by row and column") {
-  CHECK(refusal_of("0F0,0B0\n1F0,,1X0") ==
+  CHECK(csv_refusal("0F0,0B0\n1F0,,1X0") ==
         "x.csv: row 2, column 3: found '1X0', expected an action such as 0F3: stage, one of F I W B, microbatch; or a "
         "pair such as (0F3;7B1)OVERLAP_F_B");
   for (const std::string cell :
        {"(0F3;7B1)", "(0F3;7B1)OVERLAP", "(0F3)OVERLAP_F_B", "(0F3;7B1;1F0)OVERLAP_F_B", "(;)OVERLAP_F_B",
         "()OVERLAP_F_B", ")OVERLAP_F_B", "(OVERLAP_F_B", "SEND_F", "SEND_F1", "0SEND", "0SEND_F1x", "0SEND_F 1", "12"})
-    CHECK(refusal_of("0F0,0B0," + cell).find("row 1, column 3: found '" + cell + "'") != std::string::npos);
+    CHECK(csv_refusal("0F0,0B0," + cell).find("row 1, column 3: found '" + cell + "'") != std::string::npos);
 }
 
 TEST_CASE("an overlapped pair is one cell and two actions") {
@@ -82,31 +82,31 @@ TEST_CASE("PyTorch's bookkeeping actions are read over and counted") {
                                   "1f1b", &notes);
   CHECK(plan == generate_schedule({"1f1b", 2, 2, 1}));
   CHECK(notes.bookkeeping == 13);
-  CHECK(refusal_of("0SEND_F0,0UNSHARD") ==
+  CHECK(csv_refusal("0SEND_F0,0UNSHARD") ==
         "x.csv: row 1: found no action, expected at least one, as each row is a rank");
 }
 
 TEST_CASE("what a message shows of a file is short and printable") {
-  const std::string refused = refusal_of("\x1b[31m" + std::string(1000, 'x'));
+  const std::string refused = csv_refusal("\x1b[31m" + std::string(1000, 'x'));
   CHECK(refused.find("found '?[31mxxxxxxxxxxxxxxxxxxxxxxxxxxx...'") != std::string::npos);
 }
 
 TEST_CASE("a row without actions is refused") {
-  CHECK(refusal_of("0F0,0B0\n,,\n1F0,1B0") ==
+  CHECK(csv_refusal("0F0,0B0\n,,\n1F0,1B0") ==
         "x.csv: row 2: found no action, expected at least one, as each row is a rank");
   for (const char* text : {"", "\n\n", " \r\n"})
-    CHECK(refusal_of(text) == "x.csv: found no actions, expected a row of them for each rank");
+    CHECK(csv_refusal(text) == "x.csv: found no actions, expected a row of them for each rank");
 }
 
 TEST_CASE("a stage without actions is refused") {
-  CHECK(refusal_of("0F0,0B0\n2F0,2B0") ==
+  CHECK(csv_refusal("0F0,0B0\n2F0,2B0") ==
         "x.csv: found no action of stage 1, expected some, because there is a stage 2");
 }
 
 TEST_CASE("numbers beyond the count of actions are refused before they size a table") {
-  CHECK(refusal_of("0F0,0B0\n1F0,1B4294967295") ==
+  CHECK(csv_refusal("0F0,0B0\n1F0,1B4294967295") ==
         "x.csv: row 2: found 1B4294967295, expected stage and microbatch below 4, the number of actions");
-  CHECK(refusal_of("4294967295F0,0B0") ==
+  CHECK(csv_refusal("4294967295F0,0B0") ==
         "x.csv: row 1: found 4294967295F0, expected stage and microbatch below 2, the number of actions");
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/schedule/check.hpp"
 #include "runtime/schedule/schedule.hpp"
 #include "runtime/schedule/simulate.hpp"
+#include "tests/support/refused_schedule.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -11,6 +12,7 @@
 #include <string>
 
 using namespace troupe;
+using namespace troupe::test;
 
 namespace {
 
@@ -26,15 +28,6 @@ std::string lists_of(const request& wanted) {
       text += (text.empty() ? "" : " ") + to_string(one);
   }
   return text;
-}
-
-std::string refusal_of(const request& wanted) {
-  try {
-    generate_schedule(wanted);
-  } catch (const spec_error& refused) {
-    return refused.what();
-  }
-  return "";
 }
 
 /// Whole and quarter numbers, so that sums are exact. In most of them no two passes take the same time.

@@ -1,6 +1,7 @@
 #include "model/error.hpp"
 #include "runtime/schedule/check.hpp"
 #include "runtime/schedule/schedule.hpp"
+#include "tests/support/refused_schedule.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -8,6 +9,7 @@
 #include <string>
 
 using namespace troupe;
+using namespace troupe::test;
 
 namespace {
 
@@ -24,15 +26,6 @@ std::string lists_of(const schedule& plan) {
 
 std::string lists_of(const std::string& name, std::uint32_t ranks, std::uint32_t microbatches) {
   return lists_of(generate_schedule({name, ranks, microbatches, 1}));
-}
-
-std::string refusal_of(const schedule_request& request) {
-  try {
-    generate_schedule(request);
-  } catch (const spec_error& refused) {
-    return refused.what();
-  }
-  return "";
 }
 
 } // namespace

@@ -56,7 +56,7 @@ std::optional<std::pair<std::uint32_t, std::uint32_t>> way_of(const action& one,
 
 /// Sends all results of all lists again and again, each time from the ends that the last round found, until nothing
 /// moves.
-std::map<action, double> relax(const schedule& plan, const simulation_costs& costs) {
+std::map<action, double> relax_with_links(const schedule& plan, const simulation_costs& costs) {
   std::map<action, double> ends;
   std::map<result_name, double> arrivals;
   bool moved = true;
@@ -141,7 +141,7 @@ TEST_CASE("links agree with relaxation to a fixed point on random schedules, wit
     }
     for (std::uint32_t link = 0; link < plan.ranks * plan.ranks; ++link)
       costs.links.push_back({real(random), test::pick(random, 0, 2) == 0 ? 0.0 : real(random)});
-    const std::map<action, double> expected = relax(plan, costs);
+    const std::map<action, double> expected = relax_with_links(plan, costs);
     for (const std::uint32_t processors : {0U, plan.ranks}) {
       costs.processors = processors;
       std::map<action, double> found;

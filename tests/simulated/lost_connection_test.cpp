@@ -13,7 +13,6 @@ using namespace troupe::test;
 
 namespace {
 
-constexpr std::uint32_t workers = 2;
 constexpr std::uint32_t connections = 3; // each process to each other
 constexpr std::uint32_t ends_of_one = 2;
 
@@ -23,9 +22,9 @@ network_scenario calm_run() {
   made.seed = 1;
   made.spec = tiny_spec();
   made.spec.data.tokens = token_format::uint16; // which may be few
-  made.spec.pipeline.stages = workers;
+  made.spec.pipeline.stages = 2;
   made.spec.pipeline.schedule = "1f1b";
-  made.workers = workers;
+  made.workers = 2;
   made.pace = {.seconds_per_event = 1e-5, .in_order = 1.0, .cut = 0.0};
   return made;
 }

@@ -76,8 +76,8 @@ void write_whole(int pipe, const message& one) {
 }
 
 /// One process, its scratch directory, and the seed that it has begun.
-struct worker {
-  explicit worker(pid_t started) : process(started) {}
+struct campaign_process {
+  explicit campaign_process(pid_t started) : process(started) {}
   pid_t process;
   std::optional<std::uint64_t> seed;
 };
@@ -99,7 +99,7 @@ public:
     ::sigaction(SIGTERM, &action, nullptr);
     for (std::size_t place = 0; place < scratch_.size(); ++place)
       workers_.push_back(start(place));
-    while (std::ranges::any_of(workers_, [](const worker& one) { return one.process != 0; })) {
+    while (std::ranges::any_of(workers_, [](const campaign_process& one) { return one.process != 0; })) {
       listen();
       bury();
       board_->stop = board_->stop || interrupted;
@@ -119,19 +119,19 @@ private:
   bool of_network() const { return setup_.kind == simulation_kind::network; }
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 
-  worker start(std::size_t place) {
+  campaign_process start(std::size_t place) {
     std::fflush(nullptr);
     const pid_t process = ::fork();
     if (process < 0)
       throw std::runtime_error("no process can be started");
     if (process == 0)
       work(place);
-    return worker(process);
+    return campaign_process(process);
   }
 
   /// Whatever their seeds are at, they may have got stuck.
   void end_workers() const {
-    for (const worker& one : workers_)
+    for (const campaign_process& one : workers_)
       if (one.process != 0)
         ::kill(one.process, SIGKILL);
   }
@@ -236,7 +236,7 @@ private:
   shared_board board_;
   std::array<int, 2> pipe_{};
   std::vector<std::unique_ptr<scratch_directory>> scratch_; ///< by worker
-  std::vector<worker> workers_;
+  std::vector<campaign_process> workers_;
   campaign_result result_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   double shown_ = 0.0;

@@ -23,7 +23,7 @@ std::string text(const route& via) {
 }
 
 /// Bits, so that equal text is an equal number.
-std::string bits(double number) {
+std::string bits_text(double number) {
   return fmt::format("{:016x}", std::bit_cast<std::uint64_t>(number));
 }
 
@@ -71,8 +71,9 @@ std::string describe(const step_decision& in) {
   constexpr std::array snapshots = {"", " snapshot", " checkpoint"};
   constexpr std::array verdicts = {"update", "skip", "give up"};
   return fmt::format("step_decision #{} {} {} scale {} rate {}{} line {}", in.target_incarnation, text(in.at),
-                     verdicts.at(static_cast<std::size_t>(in.verdict)), bits(in.gradient_scale), bits(in.learning_rate),
-                     snapshots.at(static_cast<std::size_t>(in.snapshot)), in.recovery_line);
+                     verdicts.at(static_cast<std::size_t>(in.verdict)), bits_text(in.gradient_scale),
+                     bits_text(in.learning_rate), snapshots.at(static_cast<std::size_t>(in.snapshot)),
+                     in.recovery_line);
 }
 std::string describe(const digest_request& in) {
   return fmt::format("digest_request #{} after {} steps", in.target_incarnation, in.steps_done);
@@ -95,7 +96,7 @@ std::string describe(const credit_message& in) {
 }
 std::string describe(const loss_message& in) {
   return fmt::format("loss {}#{} {} microbatch {}: {}", in.rank, in.source_incarnation, text(in.at), in.microbatch,
-                     bits(in.loss));
+                     bits_text(in.loss));
 }
 std::string describe(const step_report& in) {
   return fmt::format("step_report {}#{} {}", in.rank, in.source_incarnation, text(in.at));
@@ -110,7 +111,7 @@ std::string describe(const slice_batch& in) {
   return fmt::format("slices {} {}", in.rank, text(in.at));
 }
 std::string describe(const step_closed& in) {
-  return fmt::format("step_closed {} loss {} norm {}{}", text(in.at), bits(in.loss), bits(in.gradient_norm),
+  return fmt::format("step_closed {} loss {} norm {}{}", text(in.at), bits_text(in.loss), bits_text(in.gradient_norm),
                      in.poison ? " poisoned" : "");
 }
 std::string describe(const run_closed& in) {

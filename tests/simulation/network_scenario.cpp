@@ -23,7 +23,7 @@ run_spec draw_run(std::uint64_t seed) {
 }
 
 /// About how many events a calm run has.
-std::uint64_t events_of(const run_spec& spec) {
+std::uint64_t calm_events(const run_spec& spec) {
   const std::uint64_t chunks = std::max(spec.pipeline.chunks, 1U);
   return 350 + 20 * spec.training.steps * (spec.training.microbatches + 2) * spec.pipeline.stages * chunks;
 }
@@ -40,7 +40,7 @@ network_strike draw_strike(dice& chance, const network_scenario& drawn, std::uin
                      .seconds = drawn.peer_timeout * chance.one_of(shares),
                      .part = chance.part()};
   const bool follows = before != 0 && chance.coin();
-  one.event = follows ? before + chance.below(400) : chance.below(5 * events_of(drawn.spec) / 4);
+  one.event = follows ? before + chance.below(400) : chance.below(5 * calm_events(drawn.spec) / 4);
   return one;
 }
 
@@ -59,7 +59,7 @@ void draw_heir(dice& chance, network_scenario& drawn) {
   spec.faults.snapshot_every = 1;
   spec.checkpoint.directory = disk_name;
   spec.checkpoint.every = chance.below(3) * 2;
-  const std::uint64_t calm = events_of(spec);
+  const std::uint64_t calm = calm_events(spec);
   drawn.strikes.push_back({.what = network_strike_kind::coordinator_dies,
                            .event = calm / 4 + chance.below(calm / 2),
                            .seconds = drawn.peer_timeout * chance.one_of(shares),

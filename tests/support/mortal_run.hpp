@@ -45,6 +45,13 @@ inline run_report expected_of(run_spec spec, const data_source& data) {
                                                          : run_reference(spec, data, {});
 }
 
+/// How many events the run has in which nothing happens.
+inline std::uint64_t events_of(const run_spec& spec, const data_source& data, std::uint64_t seed) {
+  unruly_run run(spec, data, {}, seed);
+  run.play();
+  return run.events();
+}
+
 /// Forward passes of a rank that does everything once.
 inline std::uint64_t passes_of(const run_spec& spec, std::uint32_t rank) {
   const plan pipeline = make_plan(spec, find_family(spec.model.family));

@@ -5,7 +5,7 @@ namespace troupe {
 
 namespace {
 
-building_block block_of(std::uint32_t ranks, std::uint32_t rank) {
+building_block v_half_block(std::uint32_t ranks, std::uint32_t rank) {
   const std::uint32_t wait = ranks % 2 == 0 ? 3 : 0; // keeps the slots of the two halves apart
   return {.early_forward = 2 * rank,
           .late_forward = 3 * ranks - 2 - rank,
@@ -16,7 +16,7 @@ building_block block_of(std::uint32_t ranks, std::uint32_t rank) {
 } // namespace
 
 schedule generate_v_half(const schedule_request& request) {
-  return repeat_block(request, block_of);
+  return repeat_block(request, v_half_block);
 }
 
 } // namespace troupe
