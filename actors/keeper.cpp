@@ -28,10 +28,15 @@ void end_if_alone(keeper_pointer self) {
 
 void note_rank_death(keeper_pointer self, std::uint32_t rank, double now) {
   keeper_actor_state& state = self->state;
-  const auto cause = state.causes.extract(rank);
-  const std::string what =
-      cause.empty() ? "rank " + std::to_string(rank) + " ended before the run did" : cause.mapped();
-  state.lost[rank] = {rank, state.lives[rank], what, now, now};
+  rank_lost& lost = state.lost[rank] = {.rank = rank,
+                                        .life = state.lives[rank],
+                                        .cause = "rank " + std::to_string(rank) + " ended before the run did",
+                                        .last_heard = now,
+                                        .noticed = now};
+  if (const auto told = state.failing.extract(rank)) {
+    lost.cause = told.mapped().what.text;
+    lost.progress = told.mapped().progress;
+  }
   post(self, state.everyone.scheduler, state.lost[rank]);
 }
 
@@ -116,7 +121,7 @@ void note_failure(keeper_pointer self, const observer& watcher, const rank_faile
     self->state.given_up = true;
     tell(watcher, in.what);
   } else
-    self->state.causes[in.rank] = in.what.text;
+    self->state.failing[in.rank] = in;
 }
 
 /// Where no rank restarts, nobody would ever say that a checkpoint's snapshots are not needed any more.

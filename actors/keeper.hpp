@@ -32,9 +32,9 @@ struct keeper_actor_state {
   keeper_setup how;
   company everyone;
   snapshot_shelf shelf;
-  std::vector<incarnation> lives;              ///< by rank
-  std::map<std::uint32_t, std::string> causes; ///< by rank: of the death that is about to be noticed
-  std::map<std::uint32_t, rank_lost> lost;     ///< by rank: deaths that the scheduler has not answered yet
+  std::vector<incarnation> lives;               ///< by rank
+  std::map<std::uint32_t, rank_failed> failing; ///< by rank: whose death is about to be noticed
+  std::map<std::uint32_t, rank_lost> lost;      ///< by rank: deaths that the scheduler has not answered yet
   scheduler_care scheduler;
   std::size_t alive = 0;
   bool given_up = false;   ///< the run ends: nobody is started again

@@ -160,8 +160,9 @@ auto accepting(stage_pointer self) {
 
 stage_actor::behavior_type stage(stage_pointer self, const setup_ptr& setup, const stage_start& start,
                                  const observer& watcher) {
-  guard_with(self, [watcher, rank = start.rank, life = start.birth.life](const std::exception_ptr& thrown) {
-    tell(watcher, rank_failed{rank, life, describe_failure(thrown, "rank " + std::to_string(rank))});
+  guard_with(self, [self, watcher, rank = start.rank, life = start.birth.life](const std::exception_ptr& thrown) {
+    tell(watcher, rank_failed{rank, life, describe_failure(thrown, "rank " + std::to_string(rank)),
+                              self->state.runner ? self->state.runner->progress() : rank_progress{}});
   });
   self->state.rank = start.rank;
   self->state.clock = setup->clock;

@@ -115,6 +115,7 @@ public:
   /// What it may be asked for again.
   const outbox& kept_messages() const { return outbox_; }
   rank_usage usage() const;
+  rank_progress progress() const { return progress_; }
   pool_statistics memory() const { return pool_.statistics(); }
 
 private:
@@ -164,6 +165,7 @@ private:
   // One action
   pass_context context_for(const placed_action& next);
   void run_forward(const placed_action& next, rank_outputs& out);
+  void note_forward_pass(std::uint64_t step);
   void run_backward(const placed_action& next, rank_outputs& out);
   void release(const placed_action& done, rank_outputs& out);
   void tell_losses(rank_outputs& out);
@@ -239,6 +241,7 @@ private:
   double idle_since_ = 0.0;               ///< time; when the last action ended or the step began
   std::array<double, 4> usual_seconds_{}; ///< by operation, a running mean
   rank_usage usage_;
+  rank_progress progress_;
   std::uint32_t filling_passes_ = 0;
   credit_totals credit_;                    ///< given so far
   credit_totals told_credit_;               ///< of it, what the scheduler was told

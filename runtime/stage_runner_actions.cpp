@@ -21,6 +21,14 @@ pass_context stage_runner::context_for(const placed_action& next) {
   return at;
 }
 
+void stage_runner::note_forward_pass(std::uint64_t step) {
+  if (step != progress_.step)
+    progress_ = {.step = step, .passes = 0};
+  ++progress_.passes;
+  ++usage_.forward_passes;
+  usage_.replayed_passes += progress_ <= setup_.birth.former ? 1 : 0;
+}
+
 void stage_runner::run_forward(const placed_action& next, rank_outputs& out) {
   const auto [stage, op, microbatch] = next.what;
   const message_place place = next.place();
@@ -37,8 +45,7 @@ void stage_runner::run_forward(const placed_action& next, rank_outputs& out) {
   if (stage == last_stage())
     held_targets_[microbatch] = targets_.take(place);
   tensor output = model.forward(input, context_for(next));
-  ++usage_.forward_passes;
-  usage_.replayed_passes += setup_.birth.life > 1 && next.at.step <= setup_.birth.newest_step ? 1 : 0;
+  note_forward_pass(next.at.step);
   note_stash();
   if (stage == last_stage() && next.at.mode == pass_mode::train && !std::isfinite(model.last_loss()))
     poison_.suspect(place);

@@ -25,6 +25,7 @@ scheduler_books first_books(const coordinator_setup& setup) {
           .history = {},
           .lives = std::vector<incarnation>(ranks, 1),
           .births = std::vector<std::uint64_t>(ranks, setup.steps_done),
+          .former = std::vector<rank_progress>(ranks),
           .usage = std::vector<rank_usage>(ranks),
           .former_usage = std::vector<rank_usage>(ranks),
           .policy = restart_policy(setup.pipeline->ranks(), faults.max_restarts, faults.restart_window_seconds),

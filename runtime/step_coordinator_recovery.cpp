@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 namespace troupe {
@@ -19,6 +20,10 @@ rank_usage sum_of(const rank_usage& one, const rank_usage& other) {
           .forward_passes = one.forward_passes + other.forward_passes,
           .replayed_passes = one.replayed_passes + other.replayed_passes,
           .peak_outbox_bytes = std::max(one.peak_outbox_bytes, other.peak_outbox_bytes)};
+}
+
+rank_progress all_of(std::uint64_t step) {
+  return {.step = step, .passes = std::numeric_limits<std::uint64_t>::max()};
 }
 
 } // namespace
@@ -47,6 +52,7 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
     if (step.at.mode == pass_mode::evaluate)
       step.reported[in.rank] = false;
   const std::uint64_t newest = newest_step();
+  books.former[in.rank] = std::max(books.former[in.rank], in.progress.value_or(all_of(newest)));
   books.recovering[in.rank] = books.recoveries.size();
   books.recoveries.push_back(
       {.rank = in.rank, .step = newest, .cause = in.cause, .last_heard = in.last_heard, .noticed = in.noticed});
@@ -63,6 +69,7 @@ rank_birth step_coordinator::birth_of(std::uint32_t rank, std::uint64_t newest_s
           .lives = books_.lives,
           .steps_done = books_.recovery_line,
           .newest_step = newest_step,
+          .former = books_.former[rank],
           .save_again = books_.checkpoint_in_flight != 0 && books_.checkpoint_in_flight == books_.recovery_line};
 }
 

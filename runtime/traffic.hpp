@@ -194,7 +194,7 @@ struct rank_usage {
   std::uint64_t peak_stash_bytes = 0;
   std::uint64_t recomputed_microbatches = 0;
   std::uint64_t forward_passes = 0;  ///< of stages over microbatches, those of validations among them
-  std::uint64_t replayed_passes = 0; ///< of them, in steps that had begun before this incarnation did
+  std::uint64_t replayed_passes = 0; ///< of them, those that an incarnation before had run; see rank_birth::former
   std::uint64_t peak_outbox_bytes = 0;
 };
 
@@ -292,6 +292,15 @@ struct snapshot_lost {
   std::uint32_t rank = 0;
 };
 
+/// How far a rank has come: it has run so many forward passes of a step, and of the validation that follows it, and all
+/// of those before.
+struct rank_progress {
+  std::uint64_t step = 0;
+  std::uint64_t passes = 0;
+
+  friend auto operator<=>(const rank_progress&, const rank_progress&) = default;
+};
+
 /// Keeper to scheduler: a rank has died. Times are seconds of the run's clock.
 struct rank_lost {
   std::uint32_t rank = 0;
@@ -299,6 +308,7 @@ struct rank_lost {
   std::string cause;
   double last_heard = 0.0; ///< it was alive then, as far as is known
   double noticed = 0.0;
+  std::optional<rank_progress> progress{}; ///< nothing: unknown, as its process died, too
 };
 
 /// What a new incarnation begins with besides its state.
@@ -307,6 +317,7 @@ struct rank_birth {
   std::vector<incarnation> lives = {}; ///< of all ranks as far as is known; empty: all are 1
   std::uint64_t steps_done = 0;        ///< in the snapshot that it starts from
   std::uint64_t newest_step = 0;       ///< that has begun; a later one may begin meanwhile
+  rank_progress former{};              ///< of all lives before; what is not known of one counts as done
   bool save_again = false;             ///< the store may lack its snapshot, which is of a checkpoint under way
 };
 
@@ -388,7 +399,7 @@ struct rank_recovery {
   double noticed = 0.0;              ///< its death
   double resumed = 0.0;              ///< the new incarnation has its state; 0: it died before
   double caught_up = 0.0;            ///< it has done the first work that its predecessor had not
-  std::uint64_t replayed_passes = 0; ///< forward passes in steps that had begun
+  std::uint64_t replayed_passes = 0; ///< forward passes that an incarnation before had run
 };
 
 /// One restart of the scheduler, for the report. Times are seconds of the run's clock.

@@ -63,7 +63,7 @@ private:
     caf::actor nobody;                              ///< in place of a rank that nobody hosts just now
     std::shared_ptr<const company> everyone;        ///< as our ranks see it
     std::map<std::uint32_t, incarnation> lives;     ///< of the ranks that live here
-    std::map<std::uint32_t, std::string> causes;    ///< by rank: of the death that is about to be noticed
+    std::map<std::uint32_t, rank_failed> failing;   ///< by rank: whose death is about to be noticed
     std::map<std::uint32_t, restart_order> waiting; ///< by rank: until its snapshot is here
     bool started = false;
     std::vector<caf::actor> alive;

@@ -214,7 +214,7 @@ void worker_host::rank_is_failing(const rank_failed& in) {
   if (in.what.kind != error_kind::run || !restarts())
     return member_failed(in.what);
   note(in.what.text);
-  run_->causes[in.rank] = in.what.text;
+  run_->failing[in.rank] = in;
 }
 
 void worker_host::member_failed(const failure_message& in) {
@@ -240,12 +240,17 @@ void worker_host::member_ended(const caf::down_msg& in) {
 }
 
 void worker_host::rank_ended(std::uint32_t rank, const std::string& reason) {
-  const auto cause = run_->causes.extract(rank);
   const double now = run_->setup->clock();
-  say(run_->coordinator,
-      rank_lost{rank, run_->lives[rank],
-                cause.empty() ? fmt::format("rank {} ended before the run did ({})", rank, reason) : cause.mapped(),
-                now, now});
+  rank_lost lost{.rank = rank,
+                 .life = run_->lives[rank],
+                 .cause = fmt::format("rank {} ended before the run did ({})", rank, reason),
+                 .last_heard = now,
+                 .noticed = now};
+  if (const auto told = run_->failing.extract(rank)) {
+    lost.cause = told.mapped().what.text;
+    lost.progress = told.mapped().progress;
+  }
+  say(run_->coordinator, lost);
 }
 
 } // namespace troupe

@@ -42,6 +42,7 @@ struct scheduler_books {
 
   std::vector<incarnation> lives;       ///< by rank
   std::vector<std::uint64_t> births;    ///< by rank: steps done in the state that its life began with
+  std::vector<rank_progress> former;    ///< by rank: how far the incarnations before have come
   std::vector<rank_usage> usage;        ///< of the living incarnations
   std::vector<rank_usage> former_usage; ///< of those before
   restart_policy policy;

@@ -46,12 +46,33 @@ std::vector<worker_place> places_in(const proto::Placement& from, std::uint32_t 
   return places;
 }
 
+rank_progress to_progress(const proto::Progress& from) {
+  return {.step = from.step(), .passes = from.passes()};
+}
+
+void fill(const rank_progress& from, proto::Progress& to) {
+  to.set_step(from.step);
+  to.set_passes(from.passes);
+}
+
+rank_lost to_lost(const proto::RankLost& from, const body_reader& in) {
+  rank_lost to{.rank = rank_in(from.rank(), in),
+               .life = from.life(),
+               .cause = text_in(from.cause(), "the cause of a death"),
+               .last_heard = from.last_heard(),
+               .noticed = from.noticed()};
+  if (from.has_progress())
+    to.progress = to_progress(from.progress());
+  return to;
+}
+
 restart_order to_order(const proto::RestartOrder& from, const body_reader& in) {
   restart_order order{.rank = rank_in(from.rank(), in),
                       .birth = {.life = life_in(from.life()),
                                 .lives = {from.lives().begin(), from.lives().end()},
                                 .steps_done = from.steps_done(),
                                 .newest_step = from.newest_step(),
+                                .former = to_progress(from.former()),
                                 .save_again = from.save_again()}};
   if (order.birth.lives.size() > in.limits.ranks || std::ranges::count(order.birth.lives, 0U) > 0)
     throw protocol_error(fmt::format("wire: found the lives of {} ranks, expected those of at most {}, each from 1",
@@ -130,6 +151,7 @@ void encode(const restart_order& from, body_writer& out) {
   to.mutable_lives()->Add(from.birth.lives.begin(), from.birth.lives.end());
   to.set_steps_done(from.birth.steps_done);
   to.set_newest_step(from.birth.newest_step);
+  fill(from.birth.former, *to.mutable_former());
   to.set_save_again(from.birth.save_again);
 }
 
@@ -170,6 +192,8 @@ void encode(const rank_lost& from, body_writer& out) {
   to.set_cause(from.cause.substr(0, longest_text));
   to.set_last_heard(from.last_heard);
   to.set_noticed(from.noticed);
+  if (from.progress)
+    fill(*from.progress, *to.mutable_progress());
 }
 
 void encode(const recovery_line_message& from, body_writer& out) {
@@ -222,9 +246,7 @@ wire_message decode_recovery(const body_reader& in) {
     return snapshot_kept{rank_in(body.snapshot_kept().rank(), in), body.snapshot_kept().incarnation(),
                          body.snapshot_kept().steps_done()};
   case body_kind::kRankLost:
-    return rank_lost{rank_in(body.rank_lost().rank(), in), body.rank_lost().life(),
-                     text_in(body.rank_lost().cause(), "the cause of a death"), body.rank_lost().last_heard(),
-                     body.rank_lost().noticed()};
+    return to_lost(body.rank_lost(), in);
   case body_kind::kRecoveryLine:
     return recovery_line_message{body.recovery_line().steps_done()};
   case body_kind::kHeldRequest:

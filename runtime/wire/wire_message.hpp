@@ -11,7 +11,7 @@
 namespace troupe {
 
 /// Changes with any change of the format, so that two programs either understand each other wholly or not at all.
-inline constexpr std::uint8_t wire_protocol = 6;
+inline constexpr std::uint8_t wire_protocol = 7;
 
 using wire_message =
     std::variant<hello, refusal, assignment, assignment_taken, connect_neighbours, neighbours_connected, start_ranks,

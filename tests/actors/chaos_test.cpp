@@ -17,6 +17,7 @@
 
 using namespace troupe;
 using namespace troupe::test;
+using Catch::Matchers::VectorContains;
 
 namespace {
 
@@ -53,6 +54,15 @@ std::vector<std::string> places_of_kills(const run_spec& spec) {
   return places;
 }
 
+/// Forward passes of the step that its rank has run when `event`, a kill, strikes.
+std::uint64_t passes_before(const chaos_event& event, const plan& pipeline) {
+  const std::vector<action>& list = pipeline.order.actions[event.rank];
+  const std::size_t ran = event.action + (event.moment == chaos_moment::before_receive ? 0 : 1);
+  const auto is_forward = [](const action& one) { return one.op == operation::forward; };
+  return static_cast<std::uint64_t>(
+      std::count_if(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(ran), is_forward));
+}
+
 std::vector<std::string> causes_of(const run_report& report) {
   std::vector<std::string> causes;
   std::ranges::transform(report.recoveries, std::back_inserter(causes), &rank_recovery::cause);
@@ -75,12 +85,13 @@ TEST_CASE("a kill at any action and moment strikes once and leaves the bits as t
     run_spec spec = struck_spec(schedule);
     const made_up_data data(spec);
     const run_report expected = expected_of(spec, data);
+    const plan pipeline = make_plan(spec, find_family(spec.model.family));
     const std::vector<std::string> places = places_of_kills(spec);
     REQUIRE(places.size() > 150);
     for (std::size_t place = 0; place < places.size(); place += sanitized ? 23 : 1) {
       spec.faults.chaos = places[place];
       INFO(schedule << ", " << spec.faults.chaos);
-      const chaos_event event = chaos_of(spec, make_plan(spec, find_family(spec.model.family)), 0).front();
+      const chaos_event event = chaos_of(spec, pipeline, 0).front();
       const run_report report = survived(spec, data, place);
       check_same_result(report, expected);
       REQUIRE(report.recoveries.size() == 1);
@@ -91,6 +102,12 @@ TEST_CASE("a kill at any action and moment strikes once and leaves the bits as t
       const bool just_then = schedule != "pipedream" && event.moment != chaos_moment::during_snapshot;
       CHECK(recovery.step >= event.step);
       CHECK(recovery.step <= event.step + (just_then ? 0 : 1));
+      if (!just_then)
+        continue;
+      // Besides what its predecessor had done of this step, all of the one before, if a snapshot of that was on its
+      // way.
+      const std::uint64_t done = passes_before(event, pipeline);
+      CHECK_THAT((std::vector{done, done + spec.training.microbatches}), VectorContains(recovery.replayed_passes));
     }
   }
 }

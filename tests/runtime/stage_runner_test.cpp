@@ -17,15 +17,16 @@ namespace {
 
 /// One rank by itself, fed by hand.
 struct lone_rank {
-  /// `newest_step` that had begun when this life did.
-  lone_rank(run_spec described, std::uint32_t rank, incarnation life = 1, std::uint64_t newest_step = 0)
+  /// `newest_step` had begun when this life did, and the lives before had come as far as `former`.
+  lone_rank(run_spec described, std::uint32_t rank, incarnation life = 1, std::uint64_t newest_step = 0,
+            rank_progress former = {})
       : spec(std::move(described)), pipeline(make_plan(spec, find_family(spec.model.family))),
         runner(rank_setup{&spec,
                           &find_family(spec.model.family),
                           &pipeline,
                           nullptr,
                           rank,
-                          {.life = life, .newest_step = newest_step},
+                          {.life = life, .newest_step = newest_step, .former = former},
                           [] { return 0.0; }}) {}
 
   tensor values(float value = 0.5F) { return pool.make_filled({16, spec.model.width}, value); }
@@ -186,6 +187,23 @@ TEST_CASE("passes are counted within a step", "[runner]") {
   first.runner.accept(token_message{1, step, 0, tokens});
   first.run_all();
   CHECK(first.runner.passes_run() == 1);
+}
+
+TEST_CASE("forward passes that a life before had run count as replayed", "[runner]") {
+  const auto replayed = [](rank_progress former) {
+    lone_rank first(three_stages(), 0, 2, 0, former);
+    const step_id step{0, pass_mode::train};
+    first.runner.accept(step_opening{2, step});
+    for (std::uint32_t microbatch = 0; microbatch < 3; ++microbatch)
+      first.runner.accept(token_message{2, step, microbatch, made_up_data(first.spec).sample(step, microbatch).tokens});
+    first.run_all();
+    CHECK(first.runner.progress() == rank_progress{0, 3});
+    return first.runner.usage().replayed_passes;
+  };
+  CHECK(replayed({}) == 0);
+  CHECK(replayed({0, 2}) == 2);
+  CHECK(replayed({0, 4}) == 3);
+  CHECK(replayed({1, 0}) == 3);
 }
 
 TEST_CASE("messages that no correct peer could send are refused and change nothing", "[runner]") {

@@ -142,6 +142,20 @@ TEST_CASE("the recovery line of a run that was given up stays where the run is s
   CHECK_FALSE(run.last<recovery_line_message>());
 }
 
+TEST_CASE(
+    "a rank that lives again is told how far those before it have come, and where that is unknown, how far at most") {
+  played_run run(two_ranks());
+  run.work_through(0);
+  const auto former_after = [&](incarnation life, std::optional<rank_progress> progress) {
+    run.say(rank_lost{.rank = 1, .life = life, .cause = "it died", .progress = progress});
+    REQUIRE(run.last<restart_order>());
+    return run.last<restart_order>()->birth.former;
+  };
+  CHECK(former_after(1, rank_progress{1, 2}) == rank_progress{1, 2});
+  CHECK(former_after(2, rank_progress{0, 3}) == rank_progress{1, 2}); // it had not caught up
+  CHECK(former_after(3, std::nullopt) == rank_progress{1, std::numeric_limits<std::uint64_t>::max()});
+}
+
 TEST_CASE("who starts from the state that a checkpoint under way is made of is told to save it again") {
   run_spec spec = two_ranks();
   spec.checkpoint.directory = "nowhere";

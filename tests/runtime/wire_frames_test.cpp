@@ -55,7 +55,7 @@ TEST_CASE("CRC32C is the one of RFC 3720") {
 TEST_CASE("a heartbeat's frame is just these bytes") {
   const std::string head{"\x1a\x04\x1a\x02\x52\x00", 6}; // start { body: { heartbeat {} } }
   const std::string prefix =
-      std::string("TRPW\6\0\0\0", 8) + little_endian(6, 4) + little_endian(0, 4) + little_endian(0, 4);
+      std::string("TRPW\7\0\0\0", 8) + little_endian(6, 4) + little_endian(0, 4) + little_endian(0, 4);
   CHECK(bytes_of({heartbeat{}}) == prefix + little_endian(slow_crc32c(prefix + head), 4) + head);
   CHECK(bytes_of({heartbeat{}}) == message_of(heartbeat_body));
 }
@@ -151,8 +151,8 @@ TEST_CASE("a stream of something else is refused by its first bytes") {
   CHECK(refusal_of("GET / HTTP/1.1\r\nHost: example\r\n") ==
         "wire: found the bytes 47 45 54 20 at the start of a frame, expected 54 52 50 57");
   CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\4\0\0\0", 4}})) ==
-        "wire: found protocol version 4, expected 6: both programs must be of one version");
-  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\6\0\7\0", 4}})) ==
+        "wire: found protocol version 4, expected 7: both programs must be of one version");
+  CHECK(refusal_of(to_bytes(forged_frame{.version_and_zeros = {"\7\0\7\0", 4}})) ==
         "wire: found the bytes 00 07 00 after a frame's version, expected zeros");
 }
 
@@ -253,10 +253,10 @@ TEST_CASE("a body that is none, of unknown kind, or with more than is known is r
   CHECK(refusal_of(message_of(heartbeat_body + bytes_field(99, "more"))) ==
         "wire: found a message body of 9 bytes, of which 2 are known fields, expected nothing else");
   CHECK(refusal_of(message_of(block_of({}))) ==
-        "wire: found a message of unknown kind, expected one of protocol version 6");
+        "wire: found a message of unknown kind, expected one of protocol version 7");
   CHECK(refusal_of(
             to_bytes(forged_frame{.head = head_of(0, forged_start{.body = heartbeat_body}) + number_field(9, 1)})) ==
-        "wire: found a frame's head of 8 bytes that is none of protocol version 6, expected one");
+        "wire: found a frame's head of 8 bytes that is none of protocol version 7, expected one");
 }
 
 TEST_CASE("choices and indexes that there are none of are refused") {

@@ -63,6 +63,13 @@ TEST_CASE("a message of every kind arrives with every field as it was sent") {
     });
 }
 
+TEST_CASE("how far a lost rank has come may be unknown") {
+  for (const std::optional<rank_progress> progress : {std::optional<rank_progress>(), {rank_progress{}}}) {
+    const wire_message sent = rank_lost{.rank = 1, .cause = "it died", .progress = progress};
+    CHECK(same(through(sent), sent));
+  }
+}
+
 TEST_CASE("the comparison of messages sees a difference in any kind that has fields") {
   for_every_kind([](const wire_message& sent) {
     CAPTURE(name_of(sent));

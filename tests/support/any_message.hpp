@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -85,7 +86,12 @@ inline constexpr bool is_list<std::vector<Element>> = true;
 template <class Element, std::size_t Size>
 inline constexpr bool is_list<std::array<Element, Size>> = true;
 
-/// Gives every field a value of its own; lists get two elements.
+template <class>
+inline constexpr bool is_optional = false;
+template <class Value>
+inline constexpr bool is_optional<std::optional<Value>> = true;
+
+/// Gives every field a value of its own; lists get two elements, and nothing that is optional lacks.
 class filler {
 public:
   template <class Value>
@@ -105,6 +111,8 @@ public:
           std::make_shared<const std::vector<std::int32_t>>(std::vector<std::int32_t>{-7, static_cast<int>(next())});
     else if constexpr (is_list<Value>)
       fill_list(value);
+    else if constexpr (is_optional<Value>)
+      fill(value.emplace());
     else
       std::apply([&](auto&... field) { (fill(field), ...); }, fields_of(value));
   }
@@ -172,6 +180,8 @@ bool same(const Value& a, const Value& b) {
     return a == b;
   } else if constexpr (std::same_as<Value, token_block>) {
     return *a == *b;
+  } else if constexpr (is_optional<Value>) {
+    return a.has_value() == b.has_value() && (!a || same(*a, *b));
   } else if constexpr (is_list<Value>) {
     bool equal = a.size() == b.size();
     for (std::size_t i = 0; equal && i < a.size(); ++i)

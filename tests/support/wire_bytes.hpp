@@ -97,7 +97,7 @@ inline std::string bytes_field(std::uint64_t field, std::string_view bytes) {
 
 struct forged_frame {
   std::string magic = "TRPW";
-  std::string version_and_zeros{"\6\0\0\0", 4};
+  std::string version_and_zeros{"\7\0\0\0", 4};
   std::string head = {};
   std::string payload = {};
   /// Empty: what they are.
