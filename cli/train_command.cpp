@@ -108,6 +108,10 @@ void expect_fitting_flags(const train_request& request, const run_spec& spec) {
     throw spec_error(fmt::format("--one-thread: found it with faults.chaos '{}', expected none, since there is no rank "
                                  "to strike on one thread",
                                  spec.faults.chaos));
+  if (request.one_thread && !spec.faults.snapshot_directory.empty())
+    throw spec_error(fmt::format("--one-thread: found it with faults.snapshot_directory '{}', expected none, since no "
+                                 "snapshots are taken on one thread",
+                                 spec.faults.snapshot_directory));
   request.network.check();
   if (request.network.distributed() && (request.one_thread || pipeline.schedule == "reference"))
     throw spec_error(
@@ -127,6 +131,10 @@ pipeline_spec without_schedule(pipeline_spec pipeline) {
   return pipeline;
 }
 
+bool takes_snapshots(const train_request& request, const run_spec& spec) {
+  return spec.faults.snapshot_every != 0 && !request.one_thread && spec.pipeline.schedule != "reference";
+}
+
 run_spec spec_of(const train_request& request, const std::optional<former_run>& resumed) {
   run_spec base;
   if (resumed) {
@@ -137,10 +145,12 @@ run_spec spec_of(const train_request& request, const std::optional<former_run>& 
       base.checkpoint.directory = fs::absolute(request.resume).string(); // it may have been moved since
   }
   run_spec spec = request.flags.apply(base);
-  if (resumed && spec.pipeline.schedule != base.pipeline.schedule) {
+  if (resumed && spec.pipeline.schedule != base.pipeline.schedule)
     base.pipeline = without_schedule(base.pipeline);
+  if (resumed && !takes_snapshots(request, spec))
+    base.faults.snapshot_directory.clear();
+  if (resumed)
     spec = request.flags.apply(base);
-  }
   if (resumed && spec.training.gradient_groups == 0)
     spec.training.gradient_groups = base.training.gradient_groups; // left open, as the former run has settled it
   validate(spec);

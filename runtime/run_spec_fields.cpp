@@ -4,11 +4,11 @@
 #include "runtime/run_spec.hpp"
 #include "runtime/run_spec.pb.h"
 #include "runtime/run_spec_proto.hpp"
+#include "runtime/run_spec_ranges.hpp"
 
 #include <fmt/format.h>
 
 #include <charconv>
-#include <limits>
 #include <string>
 
 namespace troupe {
@@ -52,8 +52,8 @@ Number parse_number(const std::string& field, const std::string& text, const std
 
 template <class Number>
 Number parse_whole(const std::string& field, const std::string& text) {
-  using limits = std::numeric_limits<Number>;
-  return parse_number<Number>(field, text, fmt::format("a whole number from {} to {}", limits::min(), limits::max()));
+  const whole_range range = range_of(field);
+  return parse_number<Number>(field, text, fmt::format("a whole number from {} to {}", range.least, range.most));
 }
 
 bool parse_bool(const std::string& field, const std::string& text) {

@@ -5,8 +5,8 @@
 #include "runtime/faults/chaos.hpp"
 #include "runtime/nearest.hpp"
 #include "runtime/plan.hpp"
-#include "runtime/run_rules.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/run_spec_ranges.hpp"
 #include "runtime/schedule/csv.hpp"
 
 #include <fmt/format.h>
@@ -15,13 +15,13 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 namespace troupe {
 
 namespace {
 
-// No run that makes sense comes near these; they keep every later product far from overflow.
-constexpr std::uint64_t most_steps = std::uint64_t{1} << 40U;
+// As the bounds of run_spec_ranges.hpp: far beyond any run that makes sense, and far from overflow.
 constexpr std::int64_t most_elements = std::int64_t{1} << 40U; ///< of one tensor, and of all parameters together
 constexpr std::int64_t most_tokens = std::int64_t{1} << 31U;   ///< of one step
 
@@ -30,9 +30,10 @@ constexpr std::int64_t most_tokens = std::int64_t{1} << 31U;   ///< of one step
 }
 
 template <class Whole>
-void expect_range(const std::string& field, Whole found, Whole least, Whole most) {
-  if (found < least || found > most)
-    refuse(field, std::to_string(found), fmt::format("{} to {}", least, most));
+void expect_in_range(const std::string& field, Whole found) {
+  const whole_range range = range_of(field);
+  if (std::cmp_less(found, range.least) || std::cmp_greater(found, range.most))
+    refuse(field, std::to_string(found), fmt::format("{} to {}", range.least, range.most));
 }
 
 enum class upper_end { included, excluded };
@@ -66,12 +67,12 @@ void expect_products(const std::vector<product>& all) {
 }
 
 void check_model(const model_spec& model) {
-  expect_range<std::int64_t>("model.layers", model.layers, 1, 4096);
-  expect_range<std::int64_t>("model.width", model.width, 1, 1 << 16);
-  expect_range<std::int64_t>("model.heads", model.heads, 1, 1 << 16);
-  expect_range<std::int64_t>("model.vocabulary", model.vocabulary, 2, 1 << 20);
-  expect_range<std::int64_t>("model.sequence_length", model.sequence_length, 1, 1 << 20);
-  expect_range<std::int64_t>("model.embedding_width", model.embedding_width, 1, 1 << 16);
+  expect_in_range("model.layers", model.layers);
+  expect_in_range("model.width", model.width);
+  expect_in_range("model.heads", model.heads);
+  expect_in_range("model.vocabulary", model.vocabulary);
+  expect_in_range("model.sequence_length", model.sequence_length);
+  expect_in_range("model.embedding_width", model.embedding_width);
   expect_number("model.dropout", model.dropout, 0.0, 1.0, upper_end::excluded);
 }
 
@@ -90,9 +91,9 @@ void check_data(const run_spec& spec) {
 }
 
 void check_training(const training_spec& training) {
-  expect_range<std::uint64_t>("training.steps", training.steps, 1, most_steps);
-  expect_range<std::uint32_t>("training.microbatches", training.microbatches, 1, 65536);
-  expect_range<std::uint32_t>("training.microbatch_size", training.microbatch_size, 1, 65536);
+  expect_in_range("training.steps", training.steps);
+  expect_in_range("training.microbatches", training.microbatches);
+  expect_in_range("training.microbatch_size", training.microbatch_size);
   if (training.stop_after > training.steps)
     refuse("training.stop_after", std::to_string(training.stop_after),
            fmt::format("0 to training.steps ({})", training.steps));
@@ -105,8 +106,8 @@ void check_optimizer(const optimizer_spec& optimizer) {
   expect_word("optimizer.kind", optimizer.kind, {"adamw", "sgd"});
   expect_number("optimizer.learning_rate", optimizer.learning_rate, 0.0, 1e6);
   expect_number("optimizer.minimum_learning_rate", optimizer.minimum_learning_rate, 0.0, optimizer.learning_rate);
-  expect_range<std::uint64_t>("optimizer.warmup_steps", optimizer.warmup_steps, 0, most_steps);
-  expect_range<std::uint64_t>("optimizer.decay_steps", optimizer.decay_steps, 0, most_steps);
+  expect_in_range("optimizer.warmup_steps", optimizer.warmup_steps);
+  expect_in_range("optimizer.decay_steps", optimizer.decay_steps);
   if (optimizer.decay_steps > 0 && optimizer.decay_steps <= optimizer.warmup_steps)
     refuse("optimizer.decay_steps", std::to_string(optimizer.decay_steps),
            fmt::format("0, or more than optimizer.warmup_steps ({})", optimizer.warmup_steps));
@@ -119,11 +120,11 @@ void check_optimizer(const optimizer_spec& optimizer) {
 }
 
 void check_pipeline(const pipeline_spec& pipeline) {
-  expect_range<std::uint32_t>("pipeline.stages", pipeline.stages, 1, 4096);
-  expect_range<std::uint32_t>("pipeline.chunks", pipeline.chunks, 0, 4096);
-  expect_range<std::uint32_t>("pipeline.group_size", pipeline.group_size, 0, 65536);
-  expect_range<std::uint32_t>("pipeline.waves", pipeline.waves, 1, 2048);
-  expect_range<std::uint32_t>("pipeline.memory_limit", pipeline.memory_limit, 0, 65536);
+  expect_in_range("pipeline.stages", pipeline.stages);
+  expect_in_range("pipeline.chunks", pipeline.chunks);
+  expect_in_range("pipeline.group_size", pipeline.group_size);
+  expect_in_range("pipeline.waves", pipeline.waves);
+  expect_in_range("pipeline.memory_limit", pipeline.memory_limit);
   if (!is_csv(pipeline.schedule)) {
     std::vector<std::string> known = schedule_names();
     known.emplace_back(searched_schedule_name);
@@ -157,27 +158,29 @@ void check_dispatch_and_emulation(const run_spec& spec) {
 }
 
 void check_validation_and_checkpoint(const run_spec& spec) {
-  expect_range<std::uint64_t>("validation.every", spec.validation.every, 0, most_steps);
-  expect_range<std::uint32_t>("validation.microbatches", spec.validation.microbatches, 1, 65536);
-  expect_range<std::uint64_t>("checkpoint.every", spec.checkpoint.every, 0, most_steps);
-  expect_range<std::uint32_t>("checkpoint.keep", spec.checkpoint.keep, 2, 65536);
+  expect_in_range("validation.every", spec.validation.every);
+  expect_in_range("validation.microbatches", spec.validation.microbatches);
+  expect_in_range("checkpoint.every", spec.checkpoint.every);
+  expect_in_range("checkpoint.keep", spec.checkpoint.keep);
   if (spec.checkpoint.every > 0 && spec.checkpoint.directory.empty())
     refuse("checkpoint.directory", "none", fmt::format("one, since checkpoint.every is {}", spec.checkpoint.every));
 }
 
 void check_faults(const run_spec& spec) {
   const faults_spec& faults = spec.faults;
-  expect_range<std::uint64_t>("faults.snapshot_every", faults.snapshot_every, 0, most_steps);
-  expect_range<std::uint32_t>("faults.max_restarts", faults.max_restarts, 0, 65536);
+  expect_in_range("faults.snapshot_every", faults.snapshot_every);
+  expect_in_range("faults.max_restarts", faults.max_restarts);
   expect_number("faults.restart_window", faults.restart_window_seconds, 0.0, 1e6);
+  const bool reference = spec.pipeline.schedule == "reference";
+  if (!faults.snapshot_directory.empty() && (reference || faults.snapshot_every == 0))
+    refuse("faults.snapshot_directory", "'" + faults.snapshot_directory + "'",
+           reference ? "none, since pipeline.schedule is reference, which takes no snapshots"
+                     : "none, since faults.snapshot_every is 0, so that there are no snapshots");
   const std::vector<chaos_order> orders = parse_chaos(faults.chaos);
-  if (!orders.empty() && spec.pipeline.schedule == "reference")
+  if (!orders.empty() && reference)
     refuse("faults.chaos", "'" + faults.chaos + "'",
            "nothing, since pipeline.schedule is reference, which has no ranks");
-  expect_possible(orders, {.ranks = spec.pipeline.stages,
-                           .end_step = final_step(spec),
-                           .snapshot_every = faults.snapshot_every,
-                           .actions = {}});
+  expect_possible(orders, chaos_run_of(spec));
 }
 
 /// A step's tokens, and the largest activations of a microbatch; the sizes of weights are the family's business.

@@ -19,6 +19,10 @@ bool strikes_once(const chaos_order& order) {
   return strikes_rank(order.verb) || order.verb == chaos_verb::kill_scheduler;
 }
 
+bool strikes_messages(const chaos_order& order) {
+  return !strikes_once(order) && order.verb != chaos_verb::disk;
+}
+
 bool kills(const chaos_event& event) {
   return event.verb == chaos_verb::kill || event.verb == chaos_verb::kill_process;
 }
@@ -31,16 +35,32 @@ bool snapshot_follows(const chaos_run& run, std::uint64_t step) {
   return run.snapshot_every > 0 && (step + 1) % run.snapshot_every == 0;
 }
 
+/// Whether any step of the run is followed by a snapshot.
+bool has_snapshots(const chaos_run& run) {
+  const std::uint64_t every = run.snapshot_every;
+  return every != 0 && run.first_step / every * every + every <= run.end_step;
+}
+
 void expect_snapshot(const chaos_order& order, const chaos_run& run) {
   if (order.moment != chaos_moment::during_snapshot)
     return;
-  const std::uint64_t every = run.snapshot_every;
-  const std::uint64_t first = every == 0 ? run.end_step : run.first_step / every * every + every - 1;
-  if (first >= run.end_step)
+  if (!has_snapshots(run))
     refuse(order, "at=during-snapshot", "another moment, since no step of the run is followed by a snapshot");
   if (order.step && !snapshot_follows(run, *order.step))
     refuse(order, fmt::format("at=during-snapshot in step {}", *order.step + 1),
-           fmt::format("a step that faults.snapshot_every ({}) divides", every));
+           fmt::format("a step that faults.snapshot_every ({}) divides", run.snapshot_every));
+}
+
+/// Messages and writes are struck by their number, whoever makes them: there must be some.
+void expect_something_to_strike(const chaos_order& order, const chaos_run& run) {
+  if (order.verb == chaos_verb::drop && run.snapshot_every == 0)
+    refuse(order, "faults.snapshot_every 0",
+           "1 or more, since without snapshots nobody keeps what is to be sent again");
+  if (strikes_messages(order) && run.ranks == 1)
+    refuse(order, "pipeline.stages 1", "2 or more, since a rank alone sends no messages to others");
+  if (order.verb == chaos_verb::disk && !run.checkpoints && !(run.snapshots_on_disk && has_snapshots(run)))
+    refuse(order, "a run that writes neither checkpoints nor snapshots",
+           "checkpoint.directory or faults.snapshot_directory");
 }
 
 /// The numbers that are drawn for one event, each by its own index: a 64-bit word modulo the number of choices.
@@ -114,12 +134,20 @@ bool strikes_rank(chaos_verb verb) {
   return verb == chaos_verb::kill || verb == chaos_verb::kill_process || verb == chaos_verb::freeze;
 }
 
+chaos_run chaos_run_of(const run_spec& spec) {
+  return {.ranks = spec.pipeline.stages,
+          .end_step = final_step(spec),
+          .snapshot_every = spec.faults.snapshot_every,
+          .checkpoints = !spec.checkpoint.directory.empty(),
+          .snapshots_on_disk = !spec.faults.snapshot_directory.empty(),
+          .actions = {}};
+}
+
 chaos_run chaos_run_of(const run_spec& spec, const plan& pipeline, std::uint64_t first_step) {
-  chaos_run run{.ranks = pipeline.ranks(),
-                .first_step = first_step,
-                .end_step = final_step(spec),
-                .snapshot_every = steps_between_snapshots(spec, pipeline.order.asynchronous.has_value()),
-                .actions = {}};
+  chaos_run run = chaos_run_of(spec);
+  run.ranks = pipeline.ranks();
+  run.first_step = first_step;
+  run.snapshot_every = steps_between_snapshots(spec, pipeline.order.asynchronous.has_value());
   for (std::uint32_t rank = 0; rank < run.ranks; ++rank) {
     // A continued step that flushes is the shortest there is.
     const auto& asynchronous = pipeline.order.asynchronous;
@@ -131,11 +159,10 @@ chaos_run chaos_run_of(const run_spec& spec, const plan& pipeline, std::uint64_t
 
 void expect_possible(const std::vector<chaos_order>& orders, const chaos_run& run) {
   for (const chaos_order& order : orders) {
-    if (order.verb == chaos_verb::drop && run.snapshot_every == 0)
-      refuse(order, "faults.snapshot_every 0",
-             "1 or more, since without snapshots nobody keeps what is to be sent again");
-    if (!strikes_once(order))
+    if (!strikes_once(order)) {
+      expect_something_to_strike(order, run);
       continue;
+    }
     if (order.rank && *order.rank >= run.ranks)
       refuse(order, fmt::format("rank {}", *order.rank), fmt::format("0 to {}", run.ranks - 1));
     if (order.step && (*order.step < run.first_step || *order.step >= run.end_step))

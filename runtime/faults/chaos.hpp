@@ -48,14 +48,19 @@ struct chaos_run {
   std::uint64_t first_step = 0;           ///< where a resumed run goes on
   std::uint64_t end_step = 1;             ///< steps done at the end
   std::uint64_t snapshot_every = 1;       ///< steps between snapshots; 0: none
+  bool checkpoints = false;               ///< it writes some
+  bool snapshots_on_disk = false;         ///< rather than in memory
   std::vector<std::uint32_t> actions;     ///< by rank: those of each step; empty: not known yet
   std::vector<std::uint32_t> processes{}; ///< by rank: which process hosts it; empty: each has its own
 };
 
+/// Of a run whose schedule is not known yet.
+chaos_run chaos_run_of(const run_spec& spec);
 /// Of a run of `pipeline` that goes on after `first_step` steps.
 chaos_run chaos_run_of(const run_spec& spec, const plan& pipeline, std::uint64_t first_step);
 
-/// Throws spec_error when an order names a rank, step, action or snapshot that the run does not have.
+/// Throws spec_error when an order names a rank, step, action or snapshot that the run does not have, or can do nothing
+/// in it.
 void expect_possible(const std::vector<chaos_order>& orders, const chaos_run& run);
 
 /// One fault with nothing left open. What its verb does not use keeps its default.

@@ -64,7 +64,7 @@ private:
   std::uint64_t sent_ = 0;
 };
 
-/// Of the writes to checkpoint and log files of one process.
+/// Of the writes to checkpoint and snapshot files of one process.
 class disk_chaos {
 public:
   disk_chaos() = default;

@@ -2,6 +2,7 @@
 #include "model/error.hpp"
 #include "runtime/faults/chaos.hpp"
 #include "runtime/nearest.hpp"
+#include "runtime/run_spec_ranges.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -18,7 +19,6 @@ namespace troupe {
 
 namespace {
 
-constexpr std::uint64_t most_steps = std::uint64_t{1} << 40U;
 constexpr std::uint64_t most_faults = 1000; ///< in a text, and of one order
 constexpr double most_seconds = 3600.0;
 
@@ -180,7 +180,6 @@ private:
 };
 
 void read_term(const term_reader& term, chaos_order& into) {
-  constexpr std::uint32_t most_ranks = 4096;
   const std::string_view key = term.key();
   if (key == "rank")
     into.rank = term.whole_or_any<std::uint32_t>(0, most_ranks - 1);

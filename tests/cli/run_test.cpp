@@ -150,9 +150,28 @@ TEST_CASE("a resumed run does not repeat the faults that the former one was told
   CHECK(report_of(scratch, {"--resume", directory})["spec"]["faults"]["chaos"] == "");
 }
 
+TEST_CASE("a run that takes no snapshots goes on with one that kept them on disk") {
+  const scratch_directory scratch;
+  const std::string directory = (scratch / "run").string();
+  const std::string snapshots = (scratch / "snapshots").string();
+  report_of(scratch, {"--checkpoint", directory, "--stop-after", "2", "--snapshot-dir", snapshots});
+  const auto kept_in = [&](const arguments& flags) -> std::string {
+    const json spec = report_of(scratch, arguments{"--resume", directory, "--checkpoint", ""} + flags)["spec"];
+    return spec["faults"]["snapshot_directory"];
+  };
+  CHECK(kept_in({}) == snapshots);
+  for (const arguments& flags :
+       std::vector<arguments>{{"--schedule", "reference"}, {"--one-thread"}, {"--snapshot-every", "0"}})
+    CHECK(kept_in(flags).empty());
+  const program_result refused = run_program(
+      small_run_in(scratch) + arguments{"--resume", directory, "--one-thread", "--snapshot-dir", snapshots});
+  CHECK(refused.exit_code == 2);
+}
+
 TEST_CASE("what chaos draws is told as a spec that names every place") {
   const scratch_directory scratch;
-  const program_result told = run_program(small_run_in(scratch) + arguments{"--chaos", "disk:write=1000000"});
+  const arguments chaos = {"--chaos", "disk:write=1000000", "--checkpoint", (scratch / "run").string()};
+  const program_result told = run_program(small_run_in(scratch) + chaos);
   CHECK_THAT(told.err, StartsWith("chaos: disk:write=1000000,error=ENOSPC\n"));
 }
 

@@ -24,7 +24,7 @@ namespace {
 
 /// Four ranks with six actions each, ten steps, a snapshot after each second one.
 chaos_run small_run() {
-  return {.ranks = 4, .end_step = 10, .snapshot_every = 2, .actions = {6, 6, 6, 6}};
+  return {.ranks = 4, .end_step = 10, .snapshot_every = 2, .checkpoints = true, .actions = {6, 6, 6, 6}};
 }
 
 std::vector<chaos_event> events_of(const std::string& text, const chaos_run& run = small_run()) {
@@ -156,6 +156,25 @@ TEST_CASE("a fault where the run has no such place is refused", "[chaos]") {
   CHECK(error_text<spec_error>([&] { events_of("kill:action=4", run); }) ==
         "faults.chaos: kill:action=4: found action 4, expected 0 to 2"); // any rank: one that all of them have
   CHECK(events_of("kill:action=4,rank=0", run).size() == 1);
+}
+
+TEST_CASE("a fault that could strike nothing in the run is refused", "[chaos]") {
+  chaos_run run = small_run();
+  const auto text = [&](const std::string& chaos) { return error_text<spec_error>([&] { events_of(chaos, run); }); };
+  run.checkpoints = false;
+  const std::string no_file = "faults.chaos: disk:write=1: found a run that writes neither checkpoints nor snapshots, "
+                              "expected checkpoint.directory or faults.snapshot_directory";
+  CHECK(text("disk:write=1") == no_file);
+  run.snapshots_on_disk = true;
+  CHECK(text("disk:write=1").empty());
+  run.snapshot_every = 11; // no step is followed by one
+  CHECK(text("disk:write=1") == no_file);
+  run.ranks = 1;
+  run.actions = {6};
+  for (const std::string fault : {"drop:share=0.1", "duplicate:share=1", "delay:share=1,for=1s", "reorder:share=1"})
+    CHECK(text(fault) == "faults.chaos: " + fault +
+                             ": found pipeline.stages 1, expected 2 or more, since a rank alone "
+                             "sends no messages to others");
 }
 
 TEST_CASE("what is drawn stays within the run, reaches every part of it, and follows from the seed alone", "[chaos]") {
@@ -306,6 +325,8 @@ TEST_CASE("the places of a run are those of its plan", "[chaos]") {
   CHECK(run.first_step == 1);
   CHECK(run.end_step == 2);
   CHECK(run.snapshot_every == 3);
+  CHECK_FALSE(run.checkpoints);
+  CHECK_FALSE(run.snapshots_on_disk);
   CHECK(run.actions == std::vector<std::uint32_t>{8, 8}); // F and B of four microbatches
   spec.pipeline.schedule = "pipedream";
   spec.optimizer.clip = 0.0;
@@ -324,6 +345,12 @@ TEST_CASE("a run spec whose chaos cannot be is refused", "[chaos]") {
   CHECK(text("kill:rank=1,step=1+drop:share=0.1").empty());
   CHECK_THAT(text("kill:rank=2"), StartsWith("faults.chaos: kill:rank=2: found rank 2, expected 0 to 1"));
   CHECK_THAT(text("kill:step=1000"), StartsWith("faults.chaos: kill:step=1000: found step 1000, expected 1 to "));
+  CHECK_FALSE(text("disk:write=1").empty());
+  spec.faults.snapshot_directory = "snapshots";
+  CHECK(text("disk:write=1").empty());
+  spec.faults.snapshot_directory.clear();
+  spec.checkpoint.directory = "run";
+  CHECK(text("disk:write=1").empty());
   CHECK_THAT(text("slay"), StartsWith("faults.chaos: found 'slay', expected one of kill, "));
   CHECK(
       text("drop:share=0.1+kill") ==

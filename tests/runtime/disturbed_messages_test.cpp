@@ -12,7 +12,7 @@ using namespace troupe;
 namespace {
 
 std::vector<chaos_event> events_of(const std::string& text) {
-  return resolve_chaos(parse_chaos(text), {.ranks = 3, .end_step = 4, .actions = {6, 6, 6}});
+  return resolve_chaos(parse_chaos(text), {.ranks = 3, .end_step = 4, .checkpoints = true, .actions = {6, 6, 6}});
 }
 
 /// From rank 1.

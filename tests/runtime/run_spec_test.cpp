@@ -1,9 +1,11 @@
 #include "model/error.hpp"
 #include "model/gemm.hpp"
 #include "runtime/run_spec.hpp"
+#include "runtime/run_spec_ranges.hpp"
 #include "tests/support/scratch_directory.hpp"
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include <bit>
 #include <cstdint>
@@ -138,10 +140,36 @@ TEST_CASE("set_field refuses what is no value of the field's type, and leaves th
   const std::string value = GENERATE("", " 3", "3 ", "3.5", "-3", "0x3", "three", "99999999999", "1e3");
   run_spec spec;
   CHECK_THROWS_WITH(set_field(spec, "training.microbatches", value),
-                    "training.microbatches: found '" + value + "', expected a whole number from 0 to 4294967295");
+                    "training.microbatches: found '" + value + "', expected a whole number from 1 to 65536");
   CHECK_THROWS_WITH(set_field(spec, "model.tied_head", "yes"), "model.tied_head: found 'yes', expected true or false");
   CHECK_THROWS_WITH(set_field(spec, "optimizer.clip", "a lot"), Contains("optimizer.clip: found 'a lot'"));
   CHECK(spec == run_spec{});
+}
+
+TEST_CASE("the bounds that a field is said to have, when it is read, are those that are checked") {
+  const std::string field =
+      GENERATE("model.layers", "model.width", "model.sequence_length", "training.steps", "training.microbatch_size",
+               "optimizer.warmup_steps", "pipeline.stages", "pipeline.chunks", "pipeline.group_size", "pipeline.waves",
+               "pipeline.memory_limit", "pipeline.threads_per_stage", "validation.every", "validation.microbatches",
+               "checkpoint.every", "checkpoint.keep", "faults.snapshot_every", "faults.max_restarts");
+  const whole_range range = range_of(field);
+  const std::string bounds = fmt::format("{} to {}", range.least, range.most);
+  run_spec spec;
+  for (const char* value : {"", "99999999999999999999"})
+    CHECK_THROWS_WITH(set_field(spec, field, value),
+                      fmt::format("{}: found '{}', expected a whole number from {}", field, value, bounds));
+  const std::string beyond = std::to_string(range.most + 1);
+  CHECK_THAT(refusal_of(field, beyond), StartsWith(fmt::format("{}: found {}, expected {}", field, beyond, bounds)));
+}
+
+TEST_CASE("every whole number of a spec has bounds to be read by") {
+  for (const std::string& field : field_names()) {
+    INFO(field);
+    const std::string start = get_field(run_spec{}, field);
+    run_spec spec;
+    if (!start.empty() && start.find_first_not_of("0123456789") == std::string::npos)
+      CHECK_NOTHROW(set_field(spec, field, start));
+  }
 }
 
 TEST_CASE("an unknown field is answered with the nearest") {
@@ -273,6 +301,19 @@ TEST_CASE("emulation and reactive dispatch are refused where they make no sense"
   spec.validation.every = 0;
   spec.checkpoint.directory = "somewhere";
   CHECK_THROWS_WITH(validate(spec), StartsWith("checkpoint.directory: found 'somewhere', expected none, since"));
+}
+
+TEST_CASE("a place for snapshots is refused where none are taken") {
+  run_spec spec;
+  spec.faults.snapshot_directory = "snapshots";
+  CHECK_NOTHROW(validate(spec));
+  spec.faults.snapshot_every = 0;
+  CHECK_THROWS_WITH(validate(spec), "faults.snapshot_directory: found 'snapshots', expected none, since "
+                                    "faults.snapshot_every is 0, so that there are no snapshots");
+  spec.faults.snapshot_every = 1;
+  spec.pipeline.schedule = "reference";
+  CHECK_THROWS_WITH(validate(spec), "faults.snapshot_directory: found 'snapshots', expected none, since "
+                                    "pipeline.schedule is reference, which takes no snapshots");
 }
 
 TEST_CASE("products of sizes that are fine alone are refused when they are too large") {
