@@ -40,6 +40,10 @@ enum class accumulate { no, yes };
 void gemm(const const_matrix& a, transpose transpose_a, const const_matrix& b, transpose transpose_b, const matrix& c,
           accumulate mode);
 
+/// The library compiles its kernels when a process first uses them, which takes oneDNN some 25 ms. A process that
+/// others may have to wait for has that behind it once it has called this.
+void warm_up_gemm();
+
 /// How many threads gemm uses when called from this thread; part of the definition of a run, since it may change bits.
 void set_gemm_threads(int threads);
 

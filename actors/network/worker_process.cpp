@@ -5,6 +5,7 @@
 #include "actors/network/peers.hpp"
 #include "actors/run.hpp"
 #include "actors/shell.hpp"
+#include "model/gemm.hpp"
 
 #include <chrono>
 
@@ -17,6 +18,7 @@ constexpr std::chrono::milliseconds interrupt_poll{50};
 } // namespace
 
 void run_worker(const worker_process_setup& setup) {
+  warm_up_gemm(); // now, rather than when a run waits for a rank that lives again here
   const std::uint32_t threads = usable_processors();
   expect_threads(threads);
   network_config config(threads);

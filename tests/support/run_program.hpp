@@ -72,16 +72,37 @@ public:
 
   /// Blocks until the error output contains `text` so many times; false when it ends without.
   bool wait_for_error_output(const std::string& text, std::size_t times = 1) {
-    const auto found = [&] {
-      std::size_t count = 0;
-      for (std::size_t at = result_.err.find(text); at != std::string::npos; at = result_.err.find(text, at + 1))
-        ++count;
-      return count >= times;
-    };
-    while (!found())
+    while (count_in_error_output(text) < times)
       if (!read_some())
-        return found();
+        return count_in_error_output(text) >= times;
     return true;
+  }
+
+  /// The same, but no longer than so many seconds, after which it is false.
+  bool wait_for_error_output(const std::string& text, std::size_t times, double seconds) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+    while (count_in_error_output(text) < times) {
+      const std::chrono::duration<double, std::milli> left = end - std::chrono::steady_clock::now();
+      if (left.count() <= 0.0 || !read_some(static_cast<int>(left.count()) + 1))
+        return count_in_error_output(text) >= times;
+    }
+    return true;
+  }
+
+  /// How often it contains `text` so far, as far as it has been read; see read_all_there_is.
+  std::size_t count_in_error_output(const std::string& text) const {
+    std::size_t count = 0;
+    for (std::size_t at = result_.err.find(text); at != std::string::npos; at = result_.err.find(text, at + 1))
+      ++count;
+    return count;
+  }
+
+  /// Does not block.
+  void read_all_there_is() {
+    for (std::size_t before = result_.err.size() + 1; before != result_.err.size();) {
+      before = result_.err.size();
+      read_some(0);
+    }
   }
 
   /// The first line of the output, without its end; blocks until it is whole.
@@ -122,11 +143,11 @@ private:
     return ends[1] >= 0;
   }
 
-  /// Blocks until one of the pipes has something; false when both have ended.
-  bool read_some() {
+  /// Blocks until one of the pipes has something, or for so long (-1: without end); false when both have ended.
+  bool read_some(int milliseconds = -1) {
     if (pipes_[0].fd < 0 && pipes_[1].fd < 0)
       return false;
-    if (::poll(pipes_.data(), pipes_.size(), -1) < 0)
+    if (::poll(pipes_.data(), pipes_.size(), milliseconds) < 0)
       return errno == EINTR;
     for (std::size_t i = 0; i < pipes_.size(); ++i) {
       if (pipes_[i].fd < 0 || pipes_[i].revents == 0)
