@@ -104,10 +104,12 @@ void step_coordinator::tell_again(std::uint32_t rank, coordinator_outputs& out) 
 
 /// A rank need not be there yet: that it is may be what got lost. A snapshot that got lost on its way is not sent
 /// again, so that a generation that is under way is forgotten, too.
-coordinator_outputs step_coordinator::send_all_again() {
+coordinator_outputs step_coordinator::send_all_again(double seconds) {
   coordinator_outputs out;
   if (!restartable() || books_.phase == run_phase::closed)
     return out;
+  if (books_.phase != run_phase::gathering_ranks) // large models take their time to begin
+    out.emplace_back(run_stalled{.step = newest_step(), .seconds = seconds});
   for (open_step& step : open_)
     step.stalled = true;
   if (books_.newest_generation > books_.recovery_line) {
