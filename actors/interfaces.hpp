@@ -58,6 +58,7 @@ using recorder_actor = caf::typed_actor<caf::reacts_to<introduction>,
                                         caf::reacts_to<step_closed>,          // the scheduler's view of a step
                                         caf::reacts_to<checkpoint_committed>, // for the user
                                         caf::reacts_to<rank_recovered>,       // the same
+                                        caf::reacts_to<run_stalled>,          // the same
                                         caf::reacts_to<run_warning>,          // the same
                                         caf::reacts_to<checkpoint_failed>,    // for the user and the report
                                         caf::reacts_to<run_closed>>; // the end: answers the observer with run_finished

@@ -43,6 +43,7 @@ recorder_actor::behavior_type recorder(recorder_pointer self, const setup_ptr& s
       on<checkpoint_committed>(self, [self](const checkpoint_committed& in) { self->state.log->add(in); }),
       on<checkpoint_failed>(self, [self](const checkpoint_failed& in) { self->state.log->add(in); }),
       on<rank_recovered>(self, [self](const rank_recovered& in) { self->state.log->add(in); }),
+      on<run_stalled>(self, [self](const run_stalled& in) { self->state.log->add(in); }),
       on<run_warning>(self,
                       [setup](const run_warning& in) {
                         if (setup->options->on_warning)

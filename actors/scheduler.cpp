@@ -2,6 +2,8 @@
 
 #include "actors/shell.hpp"
 
+#include <utility>
+
 namespace troupe {
 
 namespace {
@@ -80,10 +82,22 @@ void look_later(scheduler_pointer self) {
   post_later(self, std::chrono::duration<double>(self->state.stalls.patience(longest)), look_message{});
 }
 
+/// Who has interrupted a run that stalls would wait without knowing for what.
+void tell_of_wait(scheduler_pointer self) {
+  const step_coordinator& coordinator = *self->state.coordinator;
+  if (coordinator.books().interrupted && self->state.stalls.still_stalled(coordinator.progress()) &&
+      !std::exchange(self->state.told_of_wait, true))
+    warn(self, "the interrupted run waits for the end of its step, in which messages may have got lost; a second "
+               "interrupt ends it at once");
+}
+
 /// Messages may have got lost.
 void look(scheduler_pointer self) {
-  if (self->state.stalls.stalled_at(self->state.coordinator->progress()))
-    send(self, self->state.coordinator->send_all_again());
+  step_coordinator& coordinator = *self->state.coordinator;
+  const double waited = self->state.stalls.patience(coordinator.longest_step_seconds());
+  if (self->state.stalls.stalled_at(coordinator.progress()))
+    send(self, coordinator.send_all_again(waited));
+  tell_of_wait(self);
   look_later(self);
 }
 
@@ -119,6 +133,7 @@ void note_checkpoint(scheduler_pointer self, const checkpoint_committed& in) {
 void interrupt(scheduler_pointer self) {
   self->state.coordinator->interrupt();
   keep_books(self);
+  tell_of_wait(self);
 }
 
 /// What a handler throws is told to who starts the scheduler again, or ends the run.

@@ -17,6 +17,7 @@ struct scheduler_actor_state {
   std::shared_ptr<const company> everyone;
   std::optional<run_log> log; ///< of a run with checkpoints
   stall_watch stalls;
+  bool told_of_wait = false; ///< that an interrupted run waits
   scheduler_chaos chaos;
   keeper_actor keeper; ///< who starts it again; null: nobody
   observer watcher;

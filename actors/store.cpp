@@ -3,6 +3,7 @@
 #include "actors/network/peers.hpp"
 #include "actors/shell.hpp"
 #include "model/error.hpp"
+#include "runtime/run_end.hpp"
 
 #include <fmt/format.h>
 
@@ -23,25 +24,21 @@ void answer(store_pointer self, const part_written& question) {
                        !self->state.collector->wants(question.steps_done)});
 }
 
-/// The recorder first: what it is told must be in the report, which it writes when the scheduler says so.
-template <class News>
-void tell_both(store_pointer self, const News& news) {
-  post(self, self->state.everyone->recorder, news);
-  post(self, self->state.everyone->scheduler, news);
-}
-
 void announce(store_pointer self, const checkpoint_news& news) {
   if (!std::holds_alternative<std::monostate>(news))
     self->state.last_news = news;
-  if (const auto* done = std::get_if<checkpoint_committed>(&news))
-    tell_both(self, *done);
+  if (const auto* done = std::get_if<checkpoint_committed>(&news)) {
+    // The recorder first: what it is told must be in the report, which it writes when the scheduler says so.
+    post(self, self->state.everyone->recorder, *done);
+    post(self, self->state.everyone->scheduler, *done);
+  }
   if (const auto* failed = std::get_if<checkpoint_failed>(&news)) {
     for (const part_written& waiting : std::exchange(self->state.turns, {}))
       answer(self, waiting);
     if (auto& ending = self->state.ending; ending && ending->steps_done == failed->steps_done)
-      ending->cause += fmt::format("; the checkpoint after step {} failed: {}", failed->steps_done, failed->reason);
+      ending->cause = with_failed_checkpoint(ending->cause, *failed);
     else
-      tell_both(self, *failed);
+      post(self, self->state.everyone->scheduler, *failed);
   }
 }
 

@@ -19,9 +19,9 @@ void checkpoint_watch::note(const checkpoint_failed& in) {
   const std::string left =
       newest_ ? fmt::format("the one after step {} stays", *newest_) : std::string("there is none before it");
   failure_ = fmt::format("checkpoint after step {} failed: {}; {}", in.steps_done, in.reason, left);
-  told_ = in.steps_done < last_step_ && interrupts_ == 0;
+  told_ = in.run_ends || (in.steps_done < last_step_ && interrupts_ == 0);
   if (told_)
-    shown_.say(failure_ + "; going on");
+    shown_.say(failure_ + (in.run_ends ? "" : "; going on"));
 }
 
 void checkpoint_watch::expect_last(const run_report& report) {

@@ -21,7 +21,7 @@ public:
       : shown_(shown), last_step_(last_step), interrupts_(interrupts), newest_(resumed) {}
 
   void note(const checkpoint_committed& in);
-  /// Says so at once where the run is known to go on.
+  /// Says so at once where the run is known to go on, or to end for another reason.
   void note(const checkpoint_failed& in);
 
   /// The directory of the newest checkpoint that this run has written; empty: none.

@@ -51,6 +51,15 @@ void put_notice(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
+std::string warning_line(const std::string& message) {
+  return "warning: " + message;
+}
+
+void warn(const std::string& message) {
+  std::fflush(stdout);
+  put_notice(one_line(warning_line(message)) + "\n");
+}
+
 void complain(const std::string& message) {
   std::fflush(stdout);
   put_notice(fmt::format("troupe: {}\n", one_line(message)));

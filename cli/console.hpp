@@ -21,6 +21,12 @@ void expect_text_taken();
 /// Writes to standard error. Never throws: where nobody can be told, there is nobody to tell that.
 void put_notice(const std::string& text);
 
+/// How a line begins that says what is wrong while the program goes on.
+std::string warning_line(const std::string& message);
+
+/// A warning's line on standard error, as of complain.
+void warn(const std::string& message);
+
 /// An error's line on standard error, after all that went to standard output.
 void complain(const std::string& message);
 

@@ -34,7 +34,7 @@ std::optional<former_run> open_former(const std::string& directory) {
   std::vector<std::string> warnings;
   checkpoint found = checkpoint::open_latest(directory, warnings);
   for (const std::string& warning : warnings)
-    complain("warning: " + warning);
+    warn(warning);
   run_spec spec = found.spec();
   return former_run{std::move(found), std::move(spec)};
 }

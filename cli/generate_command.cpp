@@ -73,7 +73,7 @@ void generate(const generate_request& request) {
   std::vector<std::string> warnings;
   const checkpoint source = checkpoint::open_latest(request.checkpoint, warnings);
   for (const std::string& warning : warnings)
-    complain("warning: " + warning);
+    warn(warning);
   const token_format format = source.spec().data.tokens;
   const std::int64_t vocabulary = source.spec().model.vocabulary;
   std::vector<std::int32_t> history =

@@ -37,7 +37,7 @@ void inspect_checkpoint(const fs::path& path) {
   std::vector<std::string> warnings;
   const checkpoint found = checkpoint::open_latest(path, warnings);
   for (const std::string& warning : warnings)
-    complain("warning: " + warning);
+    warn(warning);
   const run_spec& spec = found.spec();
   fmt::print("generation  {}\n", found.path().string());
   fmt::print("step        {} of {}\n", found.steps_done(), spec.training.steps);

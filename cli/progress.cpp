@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint64_t lines_per_run = 20;
 constexpr double seconds_between_rewrites = 0.1;
 constexpr std::uint64_t most_skips_told = 20;
+constexpr std::uint64_t most_stalls_told = 20;
 constexpr const char* erase_line = "\r\x1b[K"; ///< carriage return, then erase to the end of the line
 
 /// "42 s", "3:07", "2:03:07"
@@ -88,6 +89,13 @@ void progress::show(const rank_recovery& one) {
                                             (one.resumed - one.noticed) * milliseconds, one.replayed_passes)
                               : "did not live again";
   note(fmt::format("step {}: {}; rank {} {}", one.step + 1, one.cause, one.rank, end));
+}
+
+/// A run of long computations is taken for stalled again and again; the report has their number.
+void progress::show(const run_stalled& one) {
+  if (++stalls_ <= most_stalls_told)
+    note(fmt::format("step {}: nothing has come for {:.1f} s; what may have got lost is sent again", one.step + 1,
+                     one.seconds));
 }
 
 void progress::say(const std::string& line) {

@@ -1,6 +1,7 @@
 // What a run says while it runs (stderr) and when it is over (stdout).
 #pragma once
 
+#include "cli/console.hpp"
 #include "runtime/report.hpp"
 #include "runtime/run_options.hpp"
 
@@ -36,12 +37,18 @@ public:
   /// A line of its own, unless nothing is to be shown.
   void show(const rank_recovery& one);
 
+  /// A line of its own for the first ones, unless nothing is to be shown.
+  void show(const run_stalled& one);
+  /// What is wrong while the run goes on: a line of its own, whatever the style.
+  void warn(const std::string& text) { say(warning_line(text)); }
+
 private:
   bool is_due(const step_progress& at) const;
   void say_skipped(const step_progress& at);
   void put_line(const std::string& line);
 
   progress_style style_;
+  std::uint64_t stalls_ = 0;
   std::mutex lock_; ///< of all below
   std::uint64_t steps_seen_ = 0;
   std::uint64_t skipped_ = 0;

@@ -328,9 +328,10 @@ void train(const train_request& request) {
                             .on_step = [&](const step_progress& at) { shown.show(at); },
                             .on_validation = [&](const validation_point& at) { shown.show(at); },
                             .on_recovery = [&](const rank_recovery& one) { shown.show(one); },
+                            .on_stall = [&](const run_stalled& one) { shown.show(one); },
                             .on_checkpoint = [&](const checkpoint_committed& one) { checkpoints.note(one); },
                             .on_checkpoint_failed = [&](const checkpoint_failed& one) { checkpoints.note(one); },
-                            .on_warning = [&](const std::string& text) { shown.say("warning: " + text); },
+                            .on_warning = [&](const std::string& text) { shown.warn(text); },
                             .interrupts = &interrupts->count()};
   const run_report report = run(request, spec, data, options, shown);
   interrupts.reset(); // from here on Ctrl-C ends the program

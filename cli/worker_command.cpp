@@ -70,6 +70,11 @@ void work(const worker_request& request) {
                       [quiet = request.quiet](const std::string& text) {
                         if (!quiet)
                           put_notice(one_line(text) + "\n");
+                      },
+                  .on_warning =
+                      [quiet = request.quiet](const std::string& text) {
+                        if (!quiet)
+                          warn(text);
                       }},
        .on_listening =
            [](const network_address& where) { put_text(fmt::format("{}{}\n", listening_prefix, to_string(where))); },

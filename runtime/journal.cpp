@@ -101,6 +101,7 @@ void journal::go_on_from(const run_report& before) {
   report_.recoveries = before.recoveries;
   report_.scheduler_recoveries = before.scheduler_recoveries;
   report_.returns = before.returns;
+  report_.stalls = before.stalls;
 }
 
 void journal::open_timeline() {
@@ -142,6 +143,12 @@ void journal::add(const checkpoint_failed& in) {
 
 void journal::add(const rank_recovered& in) {
   tell_once(in.what);
+}
+
+void journal::add(const run_stalled& in) {
+  ++report_.stalls;
+  if (setup_.options->on_stall)
+    setup_.options->on_stall(in);
 }
 
 void journal::tell_once(const rank_recovery& one) {

@@ -48,6 +48,7 @@ public:
   void add(const checkpoint_committed& in);
   void add(const checkpoint_failed& in);
   void add(const rank_recovered& in);
+  void add(const run_stalled& in);
 
   /// What was told, of a run that is not over.
   run_report so_far() const;

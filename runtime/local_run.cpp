@@ -3,9 +3,11 @@
 #include "model/error.hpp"
 #include "runtime/checkpoint_committer.hpp"
 #include "runtime/poison.hpp"
+#include "runtime/run_end.hpp"
 #include "runtime/run_rules.hpp"
 
 #include <chrono>
+#include <string>
 
 namespace troupe {
 
@@ -32,10 +34,16 @@ void save(local_trainer& trainer, std::uint64_t done, journal& log) {
                           const step_closed& closed) {
   const std::uint64_t done = closed.at.step;
   const bool whole = done > first_step(options) && !trainer.carries_on();
-  if (!spec.checkpoint.directory.empty() && whole && !checkpoint_due(spec, done, false))
-    save(trainer, done, log);
   const model_family& family = options.family != nullptr ? *options.family : find_family(spec.model.family);
-  throw run_error(refusal_of(*closed.poison, done, spec.model, family.layer_count(spec.model)));
+  std::string cause = refusal_of(*closed.poison, done, spec.model, family.layer_count(spec.model));
+  if (!spec.checkpoint.directory.empty() && whole && !checkpoint_due(spec, done, false)) {
+    try {
+      log.add(trainer.save(done));
+    } catch (const checkpoint_error& failure) {
+      cause = with_failed_checkpoint(cause, {done, failure.what()});
+    }
+  }
+  throw run_error(cause);
 }
 
 } // namespace

@@ -183,6 +183,7 @@ std::string to_json(const run_report& report, const std::string& version) {
       {"recoveries", list_to_json(report.recoveries, recovery_to_json)},
       {"scheduler_recoveries", list_to_json(report.scheduler_recoveries, scheduler_recovery_to_json)},
       {"returns", list_to_json(report.returns, return_to_json)},
+      {"stalls", report.stalls},
       {"spec", spec_to_json(report.spec)}};
   // Names of nodes and files may be any bytes; JSON is UTF-8. nlohmann writes the shortest digits that give a double
   // back.

@@ -75,6 +75,7 @@ struct run_report {
   std::vector<rank_recovery> recoveries; ///< in the order in which deaths were noticed
   std::vector<run_return> returns;
   std::vector<scheduler_recovery> scheduler_recoveries;
+  std::uint64_t stalls = 0; ///< times that everybody sent again what may have got lost
   run_spec spec;
 };
 

@@ -43,7 +43,8 @@ struct run_options {
   std::function<void(const step_progress&)> on_step = {};
   std::function<void(const validation_point&)> on_validation = {};
   std::function<void(const rank_recovery&)> on_recovery =
-      {}; ///< a rank has died, and its successor has caught up or died
+      {};                                                ///< a rank has died, and its successor has caught up or died
+  std::function<void(const run_stalled&)> on_stall = {}; ///< what may have got lost is sent again
   std::function<void(const checkpoint_committed&)> on_checkpoint = {};
   std::function<void(const checkpoint_failed&)> on_checkpoint_failed = {}; ///< the run goes on without it
   std::function<void(const std::string&)> on_warning = {};                 ///< what is wrong, while the run goes on

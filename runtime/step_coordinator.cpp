@@ -3,6 +3,7 @@
 #include "model/optimizer.hpp"
 #include "runtime/digest.hpp"
 #include "runtime/poison.hpp"
+#include "runtime/run_end.hpp"
 #include "runtime/run_rules.hpp"
 
 #include <algorithm>
@@ -32,6 +33,20 @@ scheduler_books first_books(const coordinator_setup& setup) {
           .recoveries = {},
           .recovering = {},
           .scheduler_recoveries = {}};
+}
+
+coordinator_outputs::iterator find_failure(coordinator_outputs& outputs) {
+  return std::ranges::find_if(
+      outputs, [](const coordinator_output& one) { return std::holds_alternative<failure_message>(one); });
+}
+
+/// Whether ranks are told that the run ends with the state that the step began with.
+bool gives_up(const coordinator_outputs& outputs) {
+  return std::ranges::any_of(outputs, [](const coordinator_output& one) {
+    const auto* const order = std::get_if<rank_order>(&one);
+    const auto* const decision = order == nullptr ? nullptr : std::get_if<step_decision>(&order->what);
+    return decision != nullptr && decision->verdict == step_verdict::give_up;
+  });
 }
 
 } // namespace
@@ -162,9 +177,17 @@ coordinator_outputs step_coordinator::accept(const checkpoint_failed& in) {
   coordinator_outputs out;
   if (in.steps_done != books_.checkpoint_in_flight)
     return out;
+  const bool over = books_.phase == run_phase::closed;
   write().last_snapshot = 0;
   write().last_failed = in.steps_done;
   go_on_after_checkpoint(out);
+  if (const auto end = find_failure(out); end != out.end()) {
+    std::string& text = std::get<failure_message>(*end).text;
+    text = with_failed_checkpoint(text, in);
+  } else {
+    // First: it must be in the report, which is written when the run is closed.
+    out.emplace(out.begin(), checkpoint_failed{in.steps_done, in.reason, over || gives_up(out)});
+  }
   return out;
 }
 

@@ -43,8 +43,9 @@ struct rank_order {
 };
 
 /// To a rank, the recorder, the keeper, or, at the end of a run that has failed, the observer.
-using coordinator_output = std::variant<rank_order, step_closed, run_closed, rank_recovered, restart_order,
-                                        run_given_up, recovery_line_message, part_lost, failure_message>;
+using coordinator_output =
+    std::variant<rank_order, step_closed, run_closed, rank_recovered, restart_order, run_given_up,
+                 recovery_line_message, part_lost, checkpoint_failed, run_stalled, failure_message>;
 using coordinator_outputs = std::vector<coordinator_output>;
 
 inline bool all_set(const std::vector<bool>& flags) {
@@ -75,15 +76,16 @@ public:
   coordinator_outputs accept(const loss_message& in);
   coordinator_outputs accept(const step_report& in);
   coordinator_outputs accept(const checkpoint_committed& in);
+  /// Goes on to the user, or, where the run ends with it, is in the line that ends it.
   coordinator_outputs accept(const checkpoint_failed& in);
   coordinator_outputs accept(const digest_report& in);
   coordinator_outputs accept(const snapshot_kept& in);
   coordinator_outputs accept(const snapshot_lost& in);
   /// Throws run_error when a rank's death is the end of the run.
   coordinator_outputs accept(const rank_lost& in);
-  /// For a run that stalls: everybody sends again what may have got lost. Nothing where no rank restarts, as then
-  /// nobody keeps what was sent.
-  coordinator_outputs send_all_again();
+  /// For a run that stalls, since so many seconds: everybody sends again what may have got lost. Nothing where no rank
+  /// restarts, as then nobody keeps what was sent.
+  coordinator_outputs send_all_again(double seconds);
   /// Grows with each message that was of use. As long as it does, the run is going on.
   std::uint64_t progress() const { return progress_; }
   /// Of the steps that were closed and had not stalled.
@@ -166,6 +168,7 @@ private:
   void rewind(std::uint32_t rank);
   void feed_again(feed& one) const;
   std::uint64_t newest_step() const;
+  bool may_have_lost() const;
   void note_resumed(std::uint32_t rank);
   rank_birth birth_of(std::uint32_t rank, std::uint64_t newest_step) const;
   step_id first_since(std::uint64_t steps_done) const;

@@ -109,12 +109,19 @@ void step_coordinator::tell_again(std::uint32_t rank, coordinator_outputs& out) 
     to_rank(rank, digest_request{1, books_.steps_done}, out);
 }
 
+/// Messages get lost when somebody dies, or by chaos. Otherwise a run that seems to stall computes for long.
+bool step_coordinator::may_have_lost() const {
+  return !setup_.spec->faults.chaos.empty() || !books_.recoveries.empty() || !books_.scheduler_recoveries.empty();
+}
+
 /// A rank need not be there yet: that it is may be what got lost. A snapshot that got lost on its way is not sent
 /// again, so that a generation that is under way is forgotten, too.
-coordinator_outputs step_coordinator::send_all_again() {
+coordinator_outputs step_coordinator::send_all_again(double seconds) {
   coordinator_outputs out;
   if (!restartable() || books_.phase == run_phase::closed)
     return out;
+  if (may_have_lost() && books_.phase != run_phase::gathering_ranks) // large models take their time to begin
+    out.emplace_back(run_stalled{.step = newest_step(), .seconds = seconds});
   for (open_step& step : open_)
     step.stalled = true;
   if (books_.newest_generation > books_.recovery_line) {

@@ -361,11 +361,12 @@ struct checkpoint_committed {
   std::string warning;    ///< why older ones could not be removed; empty: nothing is wrong
 };
 
-/// Store to scheduler and recorder: the checkpoint after so many steps could not be written; nothing of it is left, and
-/// those before it are as they were.
+/// Store to scheduler, and on to recorder: the checkpoint after so many steps could not be written; nothing of it is
+/// left, and those before it are as they were.
 struct checkpoint_failed {
   std::uint64_t steps_done = 0;
   std::string reason;
+  bool run_ends = false; ///< it is about to, for another reason; the scheduler knows
 };
 
 /// Why a step must not change the weights.
@@ -408,6 +409,12 @@ struct scheduler_recovery {
   std::string cause;
   double noticed = 0.0; ///< its death
   double resumed = 0.0; ///< all ranks have answered the new one
+};
+
+/// Scheduler to recorder: nothing of use has come for some time, so that everybody sends again what may be lost.
+struct run_stalled {
+  std::uint64_t step = 0; ///< the newest that had begun, from 0
+  double seconds = 0.0;   ///< for which nothing had come
 };
 
 /// Scheduler to recorder: a rank lives again.

@@ -17,7 +17,8 @@ struct worker_setup {
   double peer_timeout = 5.0;               ///< seconds
   double connect_timeout = 30.0;           ///< to other workers, seconds
   double hold = 60.0; ///< seconds for which snapshots are held of a run whose coordinator was lost; 0: not at all
-  std::function<void(const std::string&)> on_event; ///< a line for people; called on one thread at a time
+  std::function<void(const std::string&)> on_event;     ///< a line for people; called on one thread at a time
+  std::function<void(const std::string&)> on_warning{}; ///< the same of what is wrong while the worker goes on
   surroundings outside{};
 };
 

@@ -260,8 +260,8 @@ void worker_claims::said_by(member& from, const worker_warning& in) {
   const std::string text = fmt::format("{}: {}", name_of_member(from), in.text);
   if (running_)
     tell(everyone_.recorder, run_warning{text});
-  else
-    note("warning: " + text);
+  else if (setup_->options->on_warning)
+    setup_->options->on_warning(text);
 }
 
 void worker_claims::said_by(member& from, const parameter_request& in) {

@@ -371,7 +371,8 @@ std::string worker_host::place_of(std::uint32_t worker) const {
 
 /// Whoever started this worker need not read what it says; the user of the run is the coordinator's.
 void worker_host::warned(const run_warning& in) const {
-  note("warning: " + in.text);
+  if (setup_.on_warning)
+    setup_.on_warning(in.text);
   if (run_ && run_->coordinator && !run_->leaving)
     say(run_->coordinator, worker_warning{in.text});
 }

@@ -31,7 +31,7 @@ constexpr std::size_t longest_head = std::size_t{16} << 20;
 constexpr std::size_t longest_decision = 256;
 
 [[noreturn]] void refuse(const std::string& name, std::uint64_t at, const std::string& message) {
-  throw checkpoint_error(fmt::format("{}: byte {}: {}", name, at, message));
+  throw damaged_log_error(fmt::format("{}: byte {}: {}", name, at, message));
 }
 
 std::uint32_t number_at(std::string_view bytes, std::size_t at) {
@@ -151,7 +151,8 @@ void expect_preface(std::string_view bytes, const std::string& name) {
     throw checkpoint_error(fmt::format("{}: format: found {}, expected {}", name,
                                        static_cast<unsigned char>(bytes[magic.size()]), format_version));
   if (!bytes.starts_with(expected))
-    throw checkpoint_error(name + ": found no decision log, expected one");
+    throw damaged_log_error(fmt::format("{}: found {}, expected a decision log", name,
+                                        bytes.empty() ? "an empty file" : "another kind of file"));
 }
 
 } // namespace

@@ -2,6 +2,7 @@
 // docs/decision_log.md describes it.
 #pragma once
 
+#include "model/error.hpp"
 #include "runtime/recovery/logged_decision.hpp"
 #include "runtime/run_spec.hpp"
 
@@ -30,9 +31,15 @@ struct decision_log_content {
   std::string damage;                     ///< of what follows, if anything: a line that starts with the log's name
 };
 
+/// A log that a crash alone does not leave so. What it says of the run is lost.
+class damaged_log_error : public checkpoint_error {
+public:
+  using checkpoint_error::checkpoint_error;
+};
+
 /// Takes the bytes of a log apart. A last record that is cut off or damaged, as a crash leaves it, is left out. Throws
-/// checkpoint_error, a line that starts with `name`, when anything before an intact record is damaged, when there is no
-/// head, or when a record with a right checksum makes no sense.
+/// damaged_log_error, a line that starts with `name`, when anything before an intact record is damaged, when there is
+/// no head, or when a record with a right checksum makes no sense; checkpoint_error when it has another version.
 decision_log_content parse_decision_log(std::string_view bytes, const std::string& name);
 
 } // namespace troupe

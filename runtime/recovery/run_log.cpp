@@ -26,6 +26,18 @@ const fs::path& begun(const fs::path& directory, log_start start, const owned_pa
   return directory;
 }
 
+/// With the way out where the log is damaged.
+decision_log opened(const fs::path& directory, const run_spec& spec, const std::string& versions,
+                    std::vector<std::string>& warnings, disk_faults* faults) {
+  try {
+    return {directory, spec, versions, warnings, faults};
+  } catch (const damaged_log_error& damage) {
+    throw checkpoint_error(
+        fmt::format("{}; --resume {} --checkpoint OTHER_DIR goes on from the newest checkpoint without it",
+                    damage.what(), directory.string()));
+  }
+}
+
 logged_decision logged(const step_closed& in) {
   if (in.at.mode == pass_mode::evaluate)
     return {.at = in.at, .loss = in.loss};
@@ -54,7 +66,7 @@ bool same_bits(double one, double other) {
 run_log::run_log(const run_spec& spec, const std::string& versions, log_start start, std::uint64_t first_step,
                  std::shared_ptr<owned_path> ours, std::vector<std::string>& warnings, disk_faults* faults)
     : directory_(spec.checkpoint.directory), ours_(std::move(ours)),
-      log_(begun(directory_, start, *ours_), spec, versions, warnings, faults) {
+      log_(opened(begun(directory_, start, *ours_), spec, versions, warnings, faults)) {
   const std::string refused = attempt([&] { log_.take_over(); });
   take();
   expect_own_log(log_.path(), *ours_);
@@ -136,7 +148,12 @@ void expect_own_log(const fs::path& log, const owned_path& ours) {
 }
 
 run_spec spec_in_log(const fs::path& directory) {
-  return read_log(directory).spec;
+  try {
+    return read_log(directory).spec;
+  } catch (const damaged_log_error& damage) {
+    throw checkpoint_error(
+        fmt::format("{}; there is no checkpoint, either: without --resume the run begins anew", damage.what()));
+  }
 }
 
 std::optional<std::uint64_t> steps_decided(const fs::path& directory) {

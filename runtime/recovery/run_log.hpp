@@ -56,7 +56,8 @@ private:
 /// Throws checkpoint_error when another process goes on with the run whose log this was.
 void expect_own_log(const std::filesystem::path& log, const owned_path& ours);
 
-/// Of the log in the directory. Throws checkpoint_error when there is none that can be read.
+/// Of the log in the directory, where it is all that a run has left. Throws checkpoint_error when there is none that
+/// can be read.
 run_spec spec_in_log(const std::filesystem::path& directory);
 
 /// Steps that the log in the directory knows to be closed; nothing when there is no log, or none that can be read.

@@ -24,16 +24,20 @@ public:
   /// Whether nothing has happened since the last look. `progress` grows with all that does.
   bool stalled_at(std::uint64_t progress) {
     constexpr unsigned most = 20; // beyond the longest patience
-    const bool stalled = seen_ == progress;
+    stalled_ = seen_ == progress;
     constexpr unsigned redeemed = 2;
-    vain_ = stalled ? std::min(vain_ + 1, most) : std::max(vain_, redeemed) - redeemed;
+    vain_ = stalled_ ? std::min(vain_ + 1, most) : std::max(vain_, redeemed) - redeemed;
     seen_ = progress;
-    return stalled;
+    return stalled_;
   }
+
+  /// Between two looks: whether it was at the last one, and nothing has happened since.
+  bool still_stalled(std::uint64_t progress) const { return stalled_ && seen_ == progress; }
 
 private:
   std::uint64_t seen_ = 0;
-  unsigned vain_ = 0; ///< looks that found nothing new, less twice those that did
+  bool stalled_ = false; ///< at the last look
+  unsigned vain_ = 0;    ///< looks that found nothing new, less twice those that did
 };
 
 } // namespace troupe

@@ -344,6 +344,6 @@ TEST_CASE("a damaged newest generation is named, and the one before it is used")
   const program_result result =
       run_program({"train", "--resume", (scratch / "run").string(), "--data", text_file(scratch), "--quiet"});
   CHECK(result.exit_code == 0);
-  CHECK_THAT(result.err, StartsWith("troupe: warning: ") && Contains("step-00000004") && Contains("SHA-256"));
+  CHECK_THAT(result.err, StartsWith("warning: ") && Contains("step-00000004") && Contains("SHA-256"));
   CHECK_THAT(result.out, Contains("2 to 4"));
 }

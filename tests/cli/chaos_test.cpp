@@ -121,6 +121,31 @@ TEST_CASE("messages that are late, doubled or overtaken leave the bits as they a
     check_same_bits(struck_report(scratch, chaos), calm);
 }
 
+TEST_CASE("a run that stalls says so, counts it, and leaves the bits as they are") {
+  const scratch_directory scratch;
+  const json calm = calm_report(scratch);
+  CHECK(calm["stalls"] == 0);
+  const program_result told =
+      run_program(words_of_shown_run(scratch, three_ranks + arguments{"--chaos", "drop:share=0.2"}));
+  CHECK(told.exit_code == 0);
+  CHECK_THAT(told.err, Contains(": nothing has come for ") && Contains(" s; what may have got lost is sent again\n"));
+  const json report = last_report(scratch);
+  check_same_bits(report, calm);
+  CHECK(report["stalls"].get<int>() > 0);
+}
+
+TEST_CASE("a run that is interrupted while it stalls says what it waits for, and a second interrupt ends it at once") {
+  const scratch_directory scratch;
+  running_program program(words_of_shown_run(scratch, three_ranks + arguments{"--chaos", "drop:share=0.999999"}));
+  REQUIRE(program.wait_for_error_output("what may have got lost is sent again\n"));
+  program.send(SIGINT);
+  REQUIRE(program.wait_for_error_output(
+      "warning: the interrupted run waits for the end of its step, in which messages may have got lost; a second "
+      "interrupt ends it at once\n"));
+  program.send(SIGINT);
+  CHECK(program.finish().exit_code == 130);
+}
+
 TEST_CASE("over workers messages are disturbed and processes freeze in the same way") {
   const scratch_directory scratch;
   const json calm = calm_report(scratch);

@@ -6,6 +6,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <functional>
 #include <sys/resource.h>
@@ -170,6 +171,18 @@ TEST_CASE("a run whose last checkpoint fails has its result all the same, and ex
   CHECK(result.err == line(0) + "; going on\ntroupe: " + line(1) + "\n");
   const bool logs = where.front() != "--schedule"; // the reference does not
   CHECK(names_in(directory) == (logs ? std::set<std::string>{decision_log_name} : std::set<std::string>{}));
+}
+
+TEST_CASE("where a poisoned step ends the run and its last state cannot be saved, one line says both") {
+  const arguments where = GENERATE(arguments{"--stages", "2"}, arguments{"--schedule", "reference"});
+  const scratch_directory scratch;
+  const program_result result = run_with_small_files(
+      scratch, where + arguments{"--lr", "1e6", "--steps", "100", "--clip", "0", "--checkpoint", scratch.path("run")});
+  INFO(result.err);
+  CHECK(result.exit_code == 4);
+  CHECK_THAT(result.err, StartsWith("troupe: step ") && Contains(", expected a finite number") &&
+                             Contains("; the checkpoint after step ") && EndsWith("File too large\n"));
+  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
 }
 
 TEST_CASE("a resumed run whose only checkpoint fails leaves the one that it came from, which can be resumed again") {

@@ -15,6 +15,7 @@
 using namespace troupe;
 using namespace troupe::test;
 using Catch::Matchers::Contains;
+using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 using nlohmann::json;
 
@@ -116,6 +117,38 @@ TEST_CASE("a last record that the kill has cut off is dropped with a warning, an
   CHECK_THAT(result.err, Contains("decisions.log: byte "));
   CHECK(last_report(run.scratch)["weights_sha256"] == weights_of_whole_run());
   CHECK(log_in(run.directory).decisions.size() == 2);
+}
+
+TEST_CASE(
+    "a decision log that is damaged before its end is refused with the way out, which leads to the same weights") {
+  const cut_run run;
+  const fs::path log = run.directory / decision_log_name;
+  const bool emptied = GENERATE(false, true);
+  std::string bytes = emptied ? "" : read_bytes(log);
+  if (!emptied)
+    bytes[parse_decision_log(bytes, "the log").starts[1] - 1] ^= 1;
+  write_bytes(log, bytes);
+  const program_result refused = run.resume();
+  CHECK(refused.exit_code == 3);
+  CHECK_THAT(refused.err, Contains(emptied ? "decisions.log: found an empty file, expected a decision log; --resume "
+                                           : ", expected a whole record, as one follows at byte "));
+  CHECK_THAT(refused.err, EndsWith("; --resume " + run.directory.string() +
+                                   " --checkpoint OTHER_DIR goes on from the newest checkpoint without it\n"));
+  CHECK(report_of_run(run.scratch, {"--resume", run.directory.string(), "--checkpoint",
+                                    run.scratch.path("other")})["weights_sha256"] == weights_of_whole_run());
+}
+
+TEST_CASE("where nothing but a damaged decision log is left, a line says that the run can begin anew") {
+  const cut_run run;
+  for (const std::uint64_t step : list_generations(run.directory).steps)
+    fs::remove_all(run.directory / generation_name(step));
+  write_bytes(run.directory / decision_log_name, "");
+  const program_result refused = run.resume();
+  CHECK(refused.exit_code == 3);
+  CHECK_THAT(refused.err, EndsWith("decisions.log: found an empty file, expected a decision log; there is no "
+                                   "checkpoint, either: without --resume the run begins anew\n"));
+  CHECK(report_of_run(run.scratch, {"--checkpoint", run.directory.string()})["weights_sha256"] ==
+        weights_of_whole_run());
 }
 
 TEST_CASE("a decision log of another run is refused") {

@@ -212,8 +212,8 @@ TEST_CASE("records with right checksums that make no sense are refused") {
   CHECK(refusal(head + second + decision_record(some_decisions()[0])) ==
         place + "found step 1, expected a later one than step 2");
   CHECK(refusal(head + head.substr(8)).find(": found ") != std::string::npos);
-  CHECK(refusal("") == "log: found no decision log, expected one");
-  CHECK(refusal("a text\n") == "log: found no decision log, expected one");
+  CHECK(refusal("") == "log: found an empty file, expected a decision log");
+  CHECK(refusal("a text\n") == "log: found another kind of file, expected a decision log");
   std::string newer = head;
   newer[4] = 2;
   CHECK(refusal(newer) == "log: format: found 2, expected 1");

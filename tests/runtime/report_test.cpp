@@ -59,6 +59,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
                         .replayed_passes = 3}};
   report.scheduler_recoveries = {{.step = 6, .cause = "killed", .noticed = 2.0, .resumed = 2.5}};
   report.returns = {{.from_step = 9, .to_step = 5, .cause = "lost", .seconds = 0.5}};
+  report.stalls = 8;
   report.schedule = "1f1b";
   report.interrupted = true;
   json document = json::parse(to_json(report, "0.1.0"));
@@ -69,7 +70,7 @@ TEST_CASE("a report has every field, with numbers as numbers") {
     "predicted_bubble_fraction": null, "span_seconds": 0.5, "runtime_seconds_per_action": null, "first_step": 3, "resumed_from": null, "losses": [2.5], "gradient_norms": [0.5],
     "validations": [{"step": 4, "loss": 1.5}], "step_seconds": [0.25], "recoveries": [{"step": 5, "rank": 1, "cause": "killed", "detected_ms": 500.0, "resumed_ms": 250.0, "caught_up_ms": 1000.0,
                     "replayed_microbatches": 3}],
-    "scheduler_recoveries": [{"step": 7, "cause": "killed", "resumed_ms": 500.0}], "returns": [{"from_step": 9, "to_step": 5, "cause": "lost", "seconds": 0.5}],
+    "scheduler_recoveries": [{"step": 7, "cause": "killed", "resumed_ms": 500.0}], "returns": [{"from_step": 9, "to_step": 5, "cause": "lost", "seconds": 0.5}], "stalls": 8,
     "skipped_steps": [{"step": 4, "microbatch": 2, "layer": 5, "cause": "a loss of nan"},
                       {"step": 7, "microbatch": -1, "layer": -1, "cause": "a gradient norm of inf"}],
     "failed_checkpoints": [{"steps_done": 4, "reason": "run/x: cannot write: No space left on device"}],

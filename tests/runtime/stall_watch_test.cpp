@@ -9,7 +9,10 @@ TEST_CASE("a run is stalled when nothing has happened between two looks") {
   CHECK_FALSE(watch.stalled_at(3));
   CHECK(watch.stalled_at(3));
   CHECK(watch.stalled_at(3));
+  CHECK(watch.still_stalled(3));
+  CHECK_FALSE(watch.still_stalled(4));
   CHECK_FALSE(watch.stalled_at(4));
+  CHECK_FALSE(watch.still_stalled(4));
 }
 
 TEST_CASE("patience is four of the longest steps, at least half a second") {

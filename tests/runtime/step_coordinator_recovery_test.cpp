@@ -17,6 +17,7 @@
 
 using namespace troupe;
 using namespace troupe::test;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -42,7 +43,7 @@ public:
       say(rank_ready{.rank = rank, .credit = {100, 100}});
   }
 
-  void say_all_again() { std::ranges::move(coordinator_->send_all_again(), std::back_inserter(said_)); }
+  void say_all_again() { std::ranges::move(coordinator_->send_all_again(0.5), std::back_inserter(said_)); }
   void forget() { said_.clear(); }
   double longest_step_seconds() const { return coordinator_->longest_step_seconds(); }
   std::uint64_t progress() const { return coordinator_->progress(); }
@@ -104,6 +105,12 @@ run_spec two_ranks() {
   spec.pipeline.stages = 2;
   spec.training.steps = 10;
   spec.validation.every = 0;
+  return spec;
+}
+
+run_spec losing_ranks() {
+  run_spec spec = two_ranks();
+  spec.faults.chaos = "drop:share=0.1";
   return spec;
 }
 
@@ -258,6 +265,15 @@ TEST_CASE("a step that stalled is no measure of how long steps take") {
   CHECK(run.longest_step_seconds() == 1.0);
 }
 
+TEST_CASE("a run that computes for long is not told to stall before anything can have got lost") {
+  played_run run(two_ranks());
+  run.say_all_again();
+  CHECK_FALSE(run.last<run_stalled>());
+  run.say(rank_lost{.rank = 1, .cause = "it died"});
+  run.say_all_again();
+  CHECK(run.last<run_stalled>());
+}
+
 TEST_CASE("a poisoned step whose last good state the disk refuses ends the run all the same", "[poison]") {
   run_spec spec = two_ranks();
   spec.checkpoint.directory = "nowhere";
@@ -278,7 +294,50 @@ TEST_CASE("a poisoned step whose last good state the disk refuses ends the run a
     run.say(refused);
   }
   REQUIRE(run.last<failure_message>());
-  CHECK(run.last<failure_message>()->text.find("found a loss of nan") != std::string::npos);
+  const std::string text = run.last<failure_message>()->text;
+  CHECK_THAT(text, Contains("found a loss of nan"));
+  // The run went on after the one that was due; of the other one the line that ends it says so.
+  const bool went_on = spec.checkpoint.every == 1;
+  CHECK(text.ends_with("; the checkpoint after step 1 failed: the disk is full") == !went_on);
+  CHECK(run.last<checkpoint_failed>().has_value() == went_on);
+  CHECK_FALSE(run.last<checkpoint_failed>().value_or(checkpoint_failed{}).run_ends);
+}
+
+TEST_CASE("a checkpoint that fails when its run has been given up is told as one of a run that ends") {
+  run_spec spec = two_ranks();
+  spec.checkpoint.directory = "nowhere";
+  spec.checkpoint.every = 1;
+  spec.faults.max_restarts = 0;
+  played_run run(spec);
+  run.work_through(0);
+  run.say(rank_lost{.rank = 0, .cause = "it was killed"});
+  REQUIRE(run.last<run_given_up>());
+  run.say(checkpoint_failed{.steps_done = 1, .reason = "the disk is full"});
+  REQUIRE(run.last<checkpoint_failed>());
+  CHECK(run.last<checkpoint_failed>()->reason == "the disk is full");
+  CHECK(run.last<checkpoint_failed>()->run_ends);
+}
+
+TEST_CASE("a stall is told with its step and how long nothing had come") {
+  played_run run(losing_ranks());
+  run.work_through(0);
+  CHECK_FALSE(run.last<run_stalled>());
+  run.say_all_again();
+  REQUIRE(run.last<run_stalled>());
+  CHECK(run.last<run_stalled>()->step == 1);
+  CHECK(run.last<run_stalled>()->seconds == 0.5);
+}
+
+TEST_CASE("a run whose ranks are not all there yet has not stalled") {
+  const run_spec spec = losing_ranks();
+  const plan pipeline = make_plan(spec, find_family(spec.model.family));
+  const made_up_data data(spec);
+  step_coordinator coordinator({&spec, &pipeline, &data, 0, [] { return 0.0; }});
+  coordinator.accept(rank_ready{.rank = 0, .credit = {100, 100}});
+  const coordinator_outputs said = coordinator.send_all_again(0.5);
+  CHECK_FALSE(said.empty());
+  CHECK(std::ranges::none_of(said,
+                             [](const coordinator_output& one) { return std::holds_alternative<run_stalled>(one); }));
 }
 
 TEST_CASE("a generation that was forgotten in a stall is the recovery line once all its snapshots are kept") {

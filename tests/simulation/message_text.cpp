@@ -161,6 +161,9 @@ std::string describe(const snapshot_lost& in) {
 std::string describe(const rank_recovered& in) {
   return fmt::format("rank_recovered {} replayed {}", in.what.rank, in.what.replayed_passes);
 }
+std::string describe(const run_stalled& in) {
+  return fmt::format("run_stalled in step {} for {} s", in.step, in.seconds);
+}
 /// The file that it may name is called otherwise each time, and a seed's events are always the same.
 std::string describe(const run_warning& in) {
   static const std::regex drawn_name(R"(\.decisions\.log\.[0-9a-f]+\.tmp)");
@@ -203,8 +206,8 @@ std::string to_text(const message_content& what) {
                   successor_message, rank_ready, credit_message, loss_message, step_report, digest_report,
                   rank_snapshot, slice_batch, step_closed, run_closed, checkpoint_committed, checkpoint_failed,
                   failure_message, rank_failed, scheduler_failed, books_message, rank_lost, restart_order, run_given_up,
-                  part_lost, recovery_line_message, snapshot_kept, snapshot_lost, rank_recovered, run_warning,
-                  caf::down_msg, caf::exit_msg>(what);
+                  part_lost, recovery_line_message, snapshot_kept, snapshot_lost, rank_recovered, run_stalled,
+                  run_warning, caf::down_msg, caf::exit_msg>(what);
 }
 
 } // namespace troupe::test

@@ -28,8 +28,8 @@ public:
 
   explicit mortal_coordinator(arguments flags = {})
       : flags_(arguments{"--layers", "2", "--steps", std::to_string(steps), "--stages", "4"} + flags) {
-    const program_result result =
-        run_program(words_of_run(scratch_, flags_ + arguments{"--schedule", "reference"})); // the last flag wins
+    const arguments reference{"--schedule", "reference", "--snapshot-dir", ""}; // the last flag wins
+    const program_result result = run_program(words_of_run(scratch_, flags_ + reference));
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
     expected_ = last_report(scratch_);
