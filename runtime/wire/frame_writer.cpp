@@ -13,6 +13,16 @@
 
 namespace troupe {
 
+namespace {
+
+/// Where memory runs out, `out` ends with a whole frame.
+void make_room(std::vector<char>& out, std::uint64_t bytes) {
+  if (out.capacity() - out.size() < bytes)
+    out.reserve(std::max(out.size() + bytes, 2 * out.capacity()));
+}
+
+} // namespace
+
 void frame_writer::put(const wire_message& message) {
   message_parts parts = take_apart(message, precision_);
   waiting_message& waiting = lane(lane_of(message)).waiting.emplace_back();
@@ -44,6 +54,7 @@ void frame_writer::write_next(std::vector<char>& out) {
 
   // The prefix holds the payload's CRC, so it is written last.
   const std::size_t start = out.size();
+  make_room(out, frame_prefix::bytes + head_bytes.size() + payload);
   out.resize(start + frame_prefix::bytes);
   out.insert(out.end(), head_bytes.begin(), head_bytes.end());
   const std::size_t payload_start = out.size();
