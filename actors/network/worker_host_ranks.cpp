@@ -42,7 +42,7 @@ void worker_host::host(const stage_start& start) {
 /// The actors exist before any peer can reach them; the ranks begin with their introduction.
 void worker_host::spawn_members() {
   const assignment& task = *run_->task;
-  const observer self = caf::actor_cast<observer>(caf::actor(self_));
+  const auto self = caf::actor_cast<observer>(caf::actor(self_));
   caf::actor_system& system = self_->system();
   run_->here.ranks.resize(run_->setup->pipeline.ranks());
   run_->here.store =

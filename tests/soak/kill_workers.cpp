@@ -20,7 +20,9 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <deque>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <random>
@@ -283,10 +285,8 @@ std::uint64_t number_after(const arguments& words, const std::string& flag, std:
   return found == words.end() || found + 1 == words.end() ? otherwise : std::stoull(*(found + 1));
 }
 
-} // namespace
-
-int main(int count, char** values) {
-  const arguments words(values + 1, values + count);
+/// The program's exit code.
+int kill_workers(const arguments& words) {
   const auto wanted = static_cast<int>(number_after(words, "--kills", 200));
   const scratch_directory scratch;
   if (run_program({"certs", scratch.path("certs"), "--hosts", "127.0.0.1"}).exit_code != 0)
@@ -321,4 +321,15 @@ int main(int count, char** values) {
     good = patient.run_with_spares({"1f1b, 2 workers and 2 to spare, long steps", 2, {}});
   patient.print_times();
   return good ? 0 : 1;
+}
+
+} // namespace
+
+int main(int count, char** values) {
+  try {
+    return kill_workers({values + 1, values + count});
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "%s\n", failure.what());
+    return 1;
+  }
 }
