@@ -35,7 +35,7 @@ void note_rank_death(keeper_pointer self, std::uint32_t rank, double now) {
                                         .noticed = now};
   if (const auto told = state.failing.extract(rank)) {
     lost.cause = told.mapped().what.text;
-    lost.progress = told.mapped().progress;
+    lost.last_words = told.mapped().last_words;
   }
   post(self, state.everyone.scheduler, state.lost[rank]);
 }

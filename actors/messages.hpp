@@ -33,12 +33,12 @@ struct reconsider_message {};
 /// Scheduler to itself, later: see whether the run has stalled.
 struct look_message {};
 
-/// A rank to who keeps it, just before it ends: what it threw, and how far it has come.
+/// A rank to who keeps it, just before it ends: what it threw, and its last words.
 struct rank_failed {
   std::uint32_t rank = 0;
   incarnation life = 1;
   failure_message what;
-  rank_progress progress;
+  rank_last_words last_words;
 };
 
 /// The same of the scheduler.

@@ -162,7 +162,7 @@ stage_actor::behavior_type stage(stage_pointer self, const setup_ptr& setup, con
                                  const observer& watcher) {
   guard_with(self, [self, watcher, rank = start.rank, life = start.birth.life](const std::exception_ptr& thrown) {
     tell(watcher, rank_failed{rank, life, describe_failure(thrown, "rank " + std::to_string(rank)),
-                              self->state.runner ? self->state.runner->progress() : rank_progress{}});
+                              self->state.runner ? self->state.runner->last_words() : rank_last_words{}});
   });
   self->state.rank = start.rank;
   self->state.clock = setup->clock;

@@ -120,7 +120,7 @@ void take(store_pointer self, const part_written& in) {
 
 void end_if_saved(store_pointer self, const observer& watcher) {
   const std::optional<run_given_up>& ending = self->state.ending;
-  if (ending && (!ending->parts_follow || !self->state.collector->wants(ending->steps_done)))
+  if (ending && (!ending->parts_follow || self->state.collector->is_over(ending->steps_done)))
     tell(watcher, failure_message{error_kind::run, ending->cause});
 }
 

@@ -43,6 +43,9 @@ public:
   /// Whether more parts of that checkpoint are of use: it is neither committed nor given up.
   bool wants(std::uint64_t steps_done) const { return steps_done > over_steps_ && !is_failing(steps_done); }
 
+  /// Whether that checkpoint is committed, or was given up and that has been said.
+  bool is_over(std::uint64_t steps_done) const { return steps_done <= over_steps_; }
+
   /// Writes a whole snapshot of a rank of this process. Opens the checkpoint when none is open.
   checkpoint_news add(const rank_snapshot& in);
   /// A rank's part_writer in another process begins; add_part, give_up or leave follows.

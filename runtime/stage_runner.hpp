@@ -115,7 +115,7 @@ public:
   /// What it may be asked for again.
   const outbox& kept_messages() const { return outbox_; }
   rank_usage usage() const;
-  rank_progress progress() const { return progress_; }
+  rank_last_words last_words() const { return {progress_, usage()}; }
   pool_statistics memory() const { return pool_.statistics(); }
 
 private:

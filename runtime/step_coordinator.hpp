@@ -169,6 +169,8 @@ private:
   void feed_again(feed& one) const;
   std::uint64_t newest_step() const;
   bool may_have_lost() const;
+  void note_last_words(std::uint32_t rank, const rank_last_words& told);
+  rank_progress most_progress(std::uint32_t rank) const;
   void note_resumed(std::uint32_t rank);
   rank_birth birth_of(std::uint32_t rank, std::uint64_t newest_step) const;
   step_id first_since(std::uint64_t steps_done) const;

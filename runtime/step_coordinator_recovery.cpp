@@ -22,10 +22,6 @@ rank_usage sum_of(const rank_usage& one, const rank_usage& other) {
           .peak_outbox_bytes = std::max(one.peak_outbox_bytes, other.peak_outbox_bytes)};
 }
 
-rank_progress all_of(std::uint64_t step) {
-  return {.step = step, .passes = std::numeric_limits<std::uint64_t>::max()};
-}
-
 } // namespace
 
 coordinator_outputs step_coordinator::accept(const rank_lost& in) {
@@ -42,6 +38,8 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
   }
   note_progress();
   scheduler_books& books = write();
+  if (in.last_words)
+    note_last_words(in.rank, *in.last_words);
   ++books.lives[in.rank];
   books.births[in.rank] = books.recovery_line;
   books.former_usage[in.rank] = sum_of(books.former_usage[in.rank], std::exchange(books.usage[in.rank], {}));
@@ -52,7 +50,8 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
     if (step.at.mode == pass_mode::evaluate)
       step.reported[in.rank] = false;
   const std::uint64_t newest = newest_step();
-  books.former[in.rank] = std::max(books.former[in.rank], in.progress.value_or(all_of(newest)));
+  books.former[in.rank] =
+      std::max(books.former[in.rank], in.last_words ? in.last_words->progress : most_progress(in.rank));
   books.recovering[in.rank] = books.recoveries.size();
   books.recoveries.push_back(
       {.rank = in.rank, .step = newest, .cause = in.cause, .last_heard = in.last_heard, .noticed = in.noticed});
@@ -60,6 +59,22 @@ coordinator_outputs step_coordinator::accept(const rank_lost& in) {
     out.emplace_back(part_lost{in.rank, books.checkpoint_in_flight});
   out.emplace_back(restart_order{in.rank, birth_of(in.rank, newest)});
   return out;
+}
+
+/// What it had done since its last report would be missing otherwise, and what it had done again before it caught up.
+void step_coordinator::note_last_words(std::uint32_t rank, const rank_last_words& told) {
+  write().usage[rank] = told.usage;
+  if (const auto back = books_.recovering.find(rank); back != books_.recovering.end())
+    write().recoveries[back->second].replayed_passes = told.usage.replayed_passes;
+}
+
+/// How far a rank can have come at most.
+rank_progress step_coordinator::most_progress(std::uint32_t rank) const {
+  if (!books_.history.empty() && books_.history.back().at.mode == pass_mode::evaluate)
+    return {.step = newest_step(), .passes = std::numeric_limits<std::uint64_t>::max()};
+  const auto is_forward = [](const action& one) { return one.op == operation::forward; };
+  const auto passes = std::ranges::count_if(setup_.pipeline->order.actions[rank], is_forward);
+  return {.step = newest_step(), .passes = static_cast<std::uint64_t>(passes)};
 }
 
 /// Who starts from a checkpoint's state hands it to the store as well, as what its predecessor handed in may have died

@@ -301,6 +301,12 @@ struct rank_progress {
   friend auto operator<=>(const rank_progress&, const rank_progress&) = default;
 };
 
+/// What a rank that dies can still tell of itself.
+struct rank_last_words {
+  rank_progress progress;
+  rank_usage usage;
+};
+
 /// Keeper to scheduler: a rank has died. Times are seconds of the run's clock.
 struct rank_lost {
   std::uint32_t rank = 0;
@@ -308,7 +314,7 @@ struct rank_lost {
   std::string cause;
   double last_heard = 0.0; ///< it was alive then, as far as is known
   double noticed = 0.0;
-  std::optional<rank_progress> progress{}; ///< nothing: unknown, as its process died, too
+  std::optional<rank_last_words> last_words{}; ///< nothing: its process died, too
 };
 
 /// What a new incarnation begins with besides its state.

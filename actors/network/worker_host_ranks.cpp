@@ -248,7 +248,7 @@ void worker_host::rank_ended(std::uint32_t rank, const std::string& reason) {
                  .noticed = now};
   if (const auto told = run_->failing.extract(rank)) {
     lost.cause = told.mapped().what.text;
-    lost.progress = told.mapped().progress;
+    lost.last_words = told.mapped().last_words;
   }
   say(run_->coordinator, lost);
 }

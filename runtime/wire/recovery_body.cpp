@@ -1,5 +1,6 @@
 // The bodies of what recovery over workers needs: who hosts and keeps what, and the ranks' snapshots.
 #include "runtime/wire/control_body.hpp"
+#include "runtime/wire/traffic_body.hpp"
 #include "runtime/wire/wire.pb.h"
 
 #include <fmt/format.h>
@@ -61,8 +62,8 @@ rank_lost to_lost(const proto::RankLost& from, const body_reader& in) {
                .cause = text_in(from.cause(), "the cause of a death"),
                .last_heard = from.last_heard(),
                .noticed = from.noticed()};
-  if (from.has_progress())
-    to.progress = to_progress(from.progress());
+  if (from.has_last_words())
+    to.last_words = {to_progress(from.last_words().progress()), to_usage(from.last_words().usage())};
   return to;
 }
 
@@ -192,8 +193,10 @@ void encode(const rank_lost& from, body_writer& out) {
   to.set_cause(from.cause.substr(0, longest_text));
   to.set_last_heard(from.last_heard);
   to.set_noticed(from.noticed);
-  if (from.progress)
-    fill(*from.progress, *to.mutable_progress());
+  if (from.last_words) {
+    fill(from.last_words->progress, *to.mutable_last_words()->mutable_progress());
+    fill(from.last_words->usage, *to.mutable_last_words()->mutable_usage());
+  }
 }
 
 void encode(const recovery_line_message& from, body_writer& out) {

@@ -9,6 +9,26 @@
 
 namespace troupe {
 
+rank_usage to_usage(const proto::Usage& from) {
+  return {.busy_seconds = from.busy_seconds(),
+          .peak_stash_microbatches = from.peak_stash_microbatches(),
+          .peak_stash_bytes = from.peak_stash_bytes(),
+          .recomputed_microbatches = from.recomputed_microbatches(),
+          .forward_passes = from.forward_passes(),
+          .replayed_passes = from.replayed_passes(),
+          .peak_outbox_bytes = from.peak_outbox_bytes()};
+}
+
+void fill(const rank_usage& from, proto::Usage& to) {
+  to.set_busy_seconds(from.busy_seconds);
+  to.set_peak_stash_microbatches(from.peak_stash_microbatches);
+  to.set_peak_stash_bytes(from.peak_stash_bytes);
+  to.set_recomputed_microbatches(from.recomputed_microbatches);
+  to.set_forward_passes(from.forward_passes);
+  to.set_replayed_passes(from.replayed_passes);
+  to.set_peak_outbox_bytes(from.peak_outbox_bytes);
+}
+
 namespace {
 
 using body_kind = proto::MessageBody;
@@ -126,13 +146,7 @@ step_report to_report(const proto::StepReport& from, const body_reader& in) {
                      .source_incarnation = from.source_incarnation(),
                      .at = step_in(from.at()),
                      .squares = {},
-                     .usage = {.busy_seconds = from.busy_seconds(),
-                               .peak_stash_microbatches = from.peak_stash_microbatches(),
-                               .peak_stash_bytes = from.peak_stash_bytes(),
-                               .recomputed_microbatches = from.recomputed_microbatches(),
-                               .forward_passes = from.forward_passes(),
-                               .replayed_passes = from.replayed_passes(),
-                               .peak_outbox_bytes = from.peak_outbox_bytes()},
+                     .usage = to_usage(from.usage()),
                      .sightings = {}};
   for (const proto::Sighting& one : from.sightings())
     report.sightings.push_back({choice_in(one.source(), poison_source::gradients, "source of a sighting"),
@@ -290,13 +304,7 @@ void encode(const step_report& from, body_writer& out) {
     squares.set_stage(one.stage);
     squares.mutable_squares()->Add(one.squares.begin(), one.squares.end());
   }
-  to.set_busy_seconds(from.usage.busy_seconds);
-  to.set_peak_stash_microbatches(from.usage.peak_stash_microbatches);
-  to.set_peak_stash_bytes(from.usage.peak_stash_bytes);
-  to.set_recomputed_microbatches(from.usage.recomputed_microbatches);
-  to.set_forward_passes(from.usage.forward_passes);
-  to.set_replayed_passes(from.usage.replayed_passes);
-  to.set_peak_outbox_bytes(from.usage.peak_outbox_bytes);
+  fill(from.usage, *to.mutable_usage());
   for (const poison_sighting& one : from.sightings) {
     proto::Sighting& sighting = *to.add_sightings();
     sighting.set_source(static_cast<std::uint32_t>(one.source));

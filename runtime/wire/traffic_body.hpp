@@ -3,7 +3,14 @@
 
 #include "runtime/wire/body_fields.hpp"
 
+namespace troupe::proto {
+class Usage;
+}
+
 namespace troupe {
+
+rank_usage to_usage(const proto::Usage& from);
+void fill(const rank_usage& from, proto::Usage& to);
 
 void encode(const token_message& from, body_writer& out);
 void encode(const target_message& from, body_writer& out);

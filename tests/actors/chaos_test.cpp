@@ -102,8 +102,11 @@ TEST_CASE("a kill at any action and moment strikes once and leaves the bits as t
       const bool just_then = schedule != "pipedream" && event.moment != chaos_moment::during_snapshot;
       CHECK(recovery.step >= event.step);
       CHECK(recovery.step <= event.step + (just_then ? 0 : 1));
+      const rank_usage& usage = report.ranks[event.rank].usage;
+      CHECK(usage.replayed_passes == recovery.replayed_passes);
       if (!just_then)
         continue;
+      CHECK(usage.forward_passes == passes_of(spec, event.rank) + usage.replayed_passes);
       // Besides what its predecessor had done of this step, all of the one before, if a snapshot of that was on its
       // way.
       const std::uint64_t done = passes_before(event, pipeline);
@@ -146,6 +149,11 @@ TEST_CASE("a rank that is killed three times at one place lives a fourth time, a
   check_same_result(*seen.report, expected_of(spec, data));
   CHECK(causes_of(*seen.report) == std::vector<std::string>(3, "rank 1 failed: killed by chaos"));
   CHECK(told == causes_of(*seen.report));
+  for (const rank_recovery& one : seen.report->recoveries) // also of the lives that died before they had caught up
+    CHECK(one.replayed_passes == seen.report->recoveries.front().replayed_passes);
+  const rank_usage& usage = seen.report->ranks[1].usage;
+  CHECK(usage.replayed_passes == 3 * seen.report->recoveries.front().replayed_passes);
+  CHECK(usage.forward_passes == passes_of(spec, 1) + usage.replayed_passes);
 }
 
 TEST_CASE("a rank that is killed while it hands out a snapshot for a checkpoint leaves that whole", "[actors][chaos]") {

@@ -185,6 +185,21 @@ TEST_CASE("where a poisoned step ends the run and its last state cannot be saved
   CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
 }
 
+TEST_CASE("where a run over workers is given up and its last state cannot be saved, one line says both") {
+  const scratch_directory scratch;
+  for (const std::string workers : {"1", "2"}) {
+    const program_result result = run_program(words_of_run(
+        scratch, flags_of_model + arguments{"--steps", "8", "--stages", "2", "--spawn", workers, "--max-restarts", "0",
+                                            "--checkpoint", scratch.path("run" + workers), "--chaos",
+                                            "disk:write=1+kill:rank=1,step=6,action=1"}));
+    INFO(result.err);
+    CHECK(result.exit_code == 4);
+    CHECK_THAT(result.err, Contains("troupe: rank 1 died 1 time within 60 s"));
+    CHECK_THAT(result.err, Contains("killed by chaos; the checkpoint after step "));
+    CHECK_THAT(result.err, Contains(" failed: rank "));
+  }
+}
+
 TEST_CASE("a resumed run whose only checkpoint fails leaves the one that it came from, which can be resumed again") {
   const scratch_directory scratch;
   const json whole = report_of_run(scratch, {});

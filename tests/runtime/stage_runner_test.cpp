@@ -197,7 +197,7 @@ TEST_CASE("forward passes that a life before had run count as replayed", "[runne
     for (std::uint32_t microbatch = 0; microbatch < 3; ++microbatch)
       first.runner.accept(token_message{2, step, microbatch, made_up_data(first.spec).sample(step, microbatch).tokens});
     first.run_all();
-    CHECK(first.runner.progress() == rank_progress{0, 3});
+    CHECK(first.runner.last_words().progress == rank_progress{0, 3});
     return first.runner.usage().replayed_passes;
   };
   CHECK(replayed({}) == 0);

@@ -154,13 +154,16 @@ TEST_CASE(
   played_run run(two_ranks());
   run.work_through(0);
   const auto former_after = [&](incarnation life, std::optional<rank_progress> progress) {
-    run.say(rank_lost{.rank = 1, .life = life, .cause = "it died", .progress = progress});
+    rank_lost lost{.rank = 1, .life = life, .cause = "it died"};
+    if (progress)
+      lost.last_words = rank_last_words{*progress, {}};
+    run.say(lost);
     REQUIRE(run.last<restart_order>());
     return run.last<restart_order>()->birth.former;
   };
   CHECK(former_after(1, rank_progress{1, 2}) == rank_progress{1, 2});
   CHECK(former_after(2, rank_progress{0, 3}) == rank_progress{1, 2}); // it had not caught up
-  CHECK(former_after(3, std::nullopt) == rank_progress{1, std::numeric_limits<std::uint64_t>::max()});
+  CHECK(former_after(3, std::nullopt) == rank_progress{1, 4});
 }
 
 TEST_CASE("who starts from the state that a checkpoint under way is made of is told to save it again") {

@@ -64,8 +64,8 @@ TEST_CASE("a message of every kind arrives with every field as it was sent") {
 }
 
 TEST_CASE("how far a lost rank has come may be unknown") {
-  for (const std::optional<rank_progress> progress : {std::optional<rank_progress>(), {rank_progress{}}}) {
-    const wire_message sent = rank_lost{.rank = 1, .cause = "it died", .progress = progress};
+  for (const std::optional<rank_last_words>& told : {std::optional<rank_last_words>(), {rank_last_words{}}}) {
+    const wire_message sent = rank_lost{.rank = 1, .cause = "it died", .last_words = told};
     CHECK(same(through(sent), sent));
   }
 }
