@@ -1,5 +1,6 @@
 #include "actors/keeper.hpp"
 
+#include "actors/rank_death.hpp"
 #include "actors/shell.hpp"
 
 #include <algorithm>
@@ -28,15 +29,8 @@ void end_if_alone(keeper_pointer self) {
 
 void note_rank_death(keeper_pointer self, std::uint32_t rank, double now) {
   keeper_actor_state& state = self->state;
-  rank_lost& lost = state.lost[rank] = {.rank = rank,
-                                        .life = state.lives[rank],
-                                        .cause = "rank " + std::to_string(rank) + " ended before the run did",
-                                        .last_heard = now,
-                                        .noticed = now};
-  if (const auto told = state.failing.extract(rank)) {
-    lost.cause = told.mapped().what.text;
-    lost.last_words = told.mapped().last_words;
-  }
+  state.lost[rank] = death_of(rank, state.lives[rank], state.failing,
+                              "rank " + std::to_string(rank) + " ended before the run did", now);
   post(self, state.everyone.scheduler, state.lost[rank]);
 }
 

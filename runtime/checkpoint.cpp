@@ -21,10 +21,9 @@ namespace troupe {
 
 namespace {
 
-constexpr std::uint64_t largest_manifest = std::uint64_t{64} << 20;
-
 namespace fs = std::filesystem;
 
+constexpr std::uint64_t largest_manifest = std::uint64_t{64} << 20;
 constexpr std::size_t hash_chunk = std::size_t{1} << 20;
 
 std::string sha256_of(const fs::path& path, const regular_file& file) {

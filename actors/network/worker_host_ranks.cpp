@@ -4,6 +4,7 @@
 #include "actors/network/worker_host.hpp"
 #include "actors/network/worker_shelf.hpp"
 #include "actors/network/worker_store.hpp"
+#include "actors/rank_death.hpp"
 #include "actors/shell.hpp"
 #include "runtime/run_rules.hpp"
 
@@ -240,17 +241,9 @@ void worker_host::member_ended(const caf::down_msg& in) {
 }
 
 void worker_host::rank_ended(std::uint32_t rank, const std::string& reason) {
-  const double now = run_->setup->clock();
-  rank_lost lost{.rank = rank,
-                 .life = run_->lives[rank],
-                 .cause = fmt::format("rank {} ended before the run did ({})", rank, reason),
-                 .last_heard = now,
-                 .noticed = now};
-  if (const auto told = run_->failing.extract(rank)) {
-    lost.cause = told.mapped().what.text;
-    lost.last_words = told.mapped().last_words;
-  }
-  say(run_->coordinator, lost);
+  say(run_->coordinator,
+      death_of(rank, run_->lives[rank], run_->failing,
+               fmt::format("rank {} ended before the run did ({})", rank, reason), run_->setup->clock()));
 }
 
 } // namespace troupe
